@@ -1,0 +1,1 @@
+"""khulasa: Arabic summarization and Arabic→English translation behind gRPC."""

@@ -1,0 +1,77 @@
+"""Every setting of the server: a `KHULASA_*` variable and a flag of the same name."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - pydantic reads annotations at run time
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Names = Annotated[tuple[str, ...], NoDecode]
+"""Comma-separated in the environment."""
+
+
+class Settings(BaseSettings):
+    """What an operator chooses; durations are seconds, sizes are bytes or code points."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KHULASA_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    listen: str = "[::]:50051"
+    """Address of the gRPC port; port 0 picks a free one."""
+    metrics_listen: str = "[::]:9464"
+    """Address of the HTTP port with /metrics, /livez and /readyz; port 0 picks a free one."""
+    models: Names = ()
+    """Bundle directories or names of embedded bundles, comma-separated; empty: all embedded ones."""
+    required_services: Names = ()
+    """Services that readiness waits for; empty: those with a configured model."""
+    engine: Literal["ctranslate2", "transformers", "scripted"] = "ctranslate2"
+    """Which implementation runs the models."""
+    threads: str = "auto"
+    """Workers and threads of each as `2x1`, or `auto`: one worker of one thread a usable core."""
+    canary: Literal["tolerant", "strict"] = "tolerant"
+    """`strict` also refuses a bundle whose golden outputs differ in their text."""
+    max_code_points: PositiveInt = 30_000
+    """Most Unicode code points of one text."""
+    max_request_code_points: PositiveInt = 100_000
+    """Most Unicode code points of a request in total."""
+    max_contents: PositiveInt = 128
+    """Most contents of a Translate request."""
+    max_message_bytes: PositiveInt = 4 * 1024 * 1024
+    """Largest message accepted or sent."""
+    queue_seconds: PositiveFloat = 10.0
+    """Most estimated seconds of interactive work that may wait."""
+    bulk_queue_seconds: PositiveFloat = 60.0
+    """Most estimated seconds of bulk work that may wait."""
+    default_deadline: PositiveFloat = 60.0
+    """Seconds given to a call that brings no deadline."""
+    max_deadline: PositiveFloat = 300.0
+    """Longest deadline; a later one is brought forward to it."""
+    cache_bytes: NonNegativeInt = 64 * 1024 * 1024
+    """Most bytes of cached segment outputs; 0 turns the cache off."""
+    max_connections: PositiveInt = 1_000
+    """Most connections at once."""
+    max_connection_age: PositiveFloat = 300.0
+    """Seconds after which a connection is asked to reconnect, so that load spreads to new pods."""
+    max_connection_age_grace: PositiveFloat = 300.0
+    """Seconds that calls on such a connection may still take."""
+    drain_delay: NonNegativeFloat = 5.0
+    """Seconds between NOT_SERVING and closing the listener, so that balancers notice."""
+    drain_grace: PositiveFloat = 300.0
+    """Seconds that calls in flight may still take."""
+    tls_cert: Path | None = None
+    """PEM certificate chain; with `tls_key` turns TLS on."""
+    tls_key: Path | None = None
+    """PEM private key of `tls_cert`."""
+    tls_client_ca: Path | None = None
+    """PEM certificates that clients must be signed by: turns mutual TLS on."""
+    tokens_file: Path | None = None
+    """File with a hash of each bearer token that is accepted."""
+    reflection: bool = True
+    """Serve gRPC reflection."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is logged."""
+    otlp_endpoint: str = Field(default="", repr=False)
+    """Where traces go; empty: nowhere."""

@@ -1,0 +1,1 @@
+"""Engines turn batches of token sequences into generations; they know no requests."""

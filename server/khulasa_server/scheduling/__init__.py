@@ -1,0 +1,1 @@
+"""Admission, queues, batch formation, cost, cache and the arbiter of compute slots."""

@@ -1,0 +1,1 @@
+"""What an answer is made of, in terms of text, guards and a scheduler."""

@@ -1,0 +1,1 @@
+"""Pure functions over `str`: segmentation, spans, chunk planning, reassembly."""
