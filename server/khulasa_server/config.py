@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     metrics_listen: str = "[::]:9464"
     """Address of the HTTP port with /metrics, /livez and /readyz; port 0 picks a free one."""
     models: Names = ()
-    """Bundle directories or names of embedded bundles, comma-separated; empty: all embedded ones."""
+    """Bundle directories or names of embedded ones, comma-separated; empty: all embedded ones."""
     required_services: Names = ()
     """Services that readiness waits for; empty: those with a configured model."""
     engine: Literal["ctranslate2", "transformers", "scripted"] = "ctranslate2"

@@ -81,7 +81,7 @@ class Engine(Protocol):
 
     @property
     def compute_type(self) -> str:
-        """Arithmetic actually used: `int8_float32`, `float32`, …"""
+        """Arithmetic actually used: `int8_float32`, `float32` and so on."""
         ...
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
