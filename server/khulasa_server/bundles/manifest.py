@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 FORMAT: Literal[1] = 1
 MANIFEST_NAME = "manifest.json"
+MODEL_DIRECTORY = "model"
+"""Where, in a bundle, the engine's own files are."""
+
+GOLDEN_INPUT_TOKENS = 32
+GOLDEN_OUTPUT_TOKENS = 16
+
+
+def _inside(path: str) -> str:
+    parts = path.split("/")
+    if not all(parts) or "\\" in path or {".", ".."} & set(parts):
+        raise ValueError(f"{path!r} is not a plain path inside the bundle")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_inside)]
+"""Path inside the bundle, `/` between its parts, never leading out of it."""
 
 
 class Task(StrEnum):
@@ -23,6 +41,14 @@ class Architecture(StrEnum):
 
     MARIAN = "marian"
     MT5 = "mt5"
+
+
+class Quantization(StrEnum):
+    """Arithmetic of the weights on disk."""
+
+    INT8 = "int8"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
 
 
 class _Part(BaseModel):
@@ -50,7 +76,7 @@ class Limits(_Part):
     segment_tokens: int = Field(ge=2)
     """Soft: longer segments are split at clause marks, since these are sentence models."""
     max_output_tokens: int = Field(ge=1)
-    """Most tokens a caller may ask for."""
+    """Most tokens a caller may ask for, end of sequence not counted."""
 
 
 class Generation(_Part):
@@ -66,12 +92,26 @@ class Generation(_Part):
 class Tokenizer(_Part):
     """How text becomes pieces; files are relative to the bundle."""
 
-    source: str
+    source: RelativePath
     """SentencePiece model of the input."""
-    target: str
+    target: RelativePath
     """SentencePiece model of the output; the same file for mT5."""
     preprocessing: Literal["none", "collapse_whitespace"]
     """What the model card asks for before SentencePiece."""
+
+
+class Trimming(_Part):
+    """What was left out of the checkpoint's vocabulary."""
+
+    pieces_before: int
+    """Rows of the checkpoint's output layer."""
+    parameters_before: int
+    map: RelativePath
+    """JSON with the checkpoint's row of every piece kept, in order: `source` and `target`."""
+    languages: tuple[str, ...] = ()
+    """Whose scripts were kept; empty where scripts did not decide."""
+    corpus_sha256: str = ""
+    """Digest of the text whose pieces were kept; empty where there was none."""
 
 
 class File(_Part):
@@ -83,14 +123,14 @@ class File(_Part):
 
 
 class Golden(_Part):
-    """One input whose output was recorded when the bundle was built."""
+    """One input whose greedy output was recorded when the bundle was built."""
 
     input: str
-    input_tokens: tuple[str, ...]
-    """Pieces with end of sequence; at most 32."""
+    input_tokens: tuple[str, ...] = Field(max_length=GOLDEN_INPUT_TOKENS)
+    """Pieces with end of sequence."""
     output: str
-    output_tokens: tuple[str, ...]
-    """Pieces without end of sequence; at most 16."""
+    output_tokens: tuple[str, ...] = Field(max_length=GOLDEN_OUTPUT_TOKENS)
+    """Pieces without end of sequence."""
     score: float
     """Teacher-forced mean log-probability per token, end of sequence counted."""
 
@@ -113,13 +153,19 @@ class Manifest(_Part):
     """True: trained for show, not for use."""
     production_build: str = ""
     """For a demonstration model: the command that builds the real one."""
-    quantization: Literal["int8", "float32", "bfloat16"]
+    quantization: Quantization
     parameters: int
+    """Numbers in the weights as built, each shared matrix counted once."""
     vocabulary_size: int
+    """Pieces that can be written."""
+    source_vocabulary_size: int
+    """Pieces that can be read."""
+    trimming: Trimming | None = None
+    """None: every piece of the checkpoint was kept."""
     limits: Limits
     generation: Generation
     tokenizer: Tokenizer
-    files: dict[str, File]
+    files: dict[RelativePath, File]
     """Every file of the bundle but the manifest itself."""
     tools: dict[str, str]
     """Name → version of everything that made the bundle."""
@@ -128,3 +174,17 @@ class Manifest(_Part):
     golden: tuple[Golden, ...]
     digest: str = ""
     """`sha256:…` over the canonical manifest without this field: changes with any file."""
+
+    def computed_digest(self) -> str:
+        """What `digest` has to be, from everything else in the manifest."""
+        content = self.model_dump(mode="json", exclude={"digest"})
+        canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+    def sealed(self) -> Manifest:
+        """The same manifest with its digest set."""
+        return self.model_copy(update={"digest": self.computed_digest()})
+
+    def to_json(self) -> str:
+        """The file's text: indented, Arabic as it is, one newline at the end."""
+        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"

@@ -1,0 +1,1 @@
+"""From a checkpoint in Hugging Face layout to a bundle; nothing here is needed to serve."""

@@ -1,0 +1,124 @@
+"""A bundle from a checkpoint on disk: convert, describe, record golden outputs, seal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from khulasa_server.bundles import canary
+from khulasa_server.bundles.building import checkpoint as checkpoints
+from khulasa_server.bundles.building import describe, marian, mt5, network, vocabulary
+from khulasa_server.bundles.building.staging import staged
+from khulasa_server.bundles.building.tools import require
+from khulasa_server.bundles.errors import BuildError, CheckpointError
+from khulasa_server.bundles.manifest import (
+    MANIFEST_NAME,
+    MODEL_DIRECTORY,
+    Architecture,
+    Manifest,
+    Quantization,
+)
+from khulasa_server.bundles.store import Bundle, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from khulasa_server.bundles.building.checkpoint import Checkpoint
+    from khulasa_server.bundles.building.describe import BuildOptions, Origin
+    from khulasa_server.bundles.building.vocabulary import Vocabularies
+
+OptionsT = TypeVar("OptionsT")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder(Generic[OptionsT]):
+    """What records golden outputs.
+
+    Args:
+        open: loads a model from a bundle's directory; told the manifest as far as it is known.
+        greedy: options with one beam and at most 16 tokens, nothing banned.
+    """
+
+    open: Callable[[Path, Manifest], canary.Subject[OptionsT]]
+    greedy: OptionsT
+
+
+def build(
+    origin: Origin,
+    output: Path,
+    options: BuildOptions,
+    recorder: Recorder[OptionsT],
+    say: Callable[[str], None] = lambda _: None,
+) -> Bundle:
+    """Build a bundle; `output` appears whole or not at all.
+
+    Args:
+        origin: the checkpoint.
+        output: directory to make.
+        options: what the caller decides.
+        recorder: how golden outputs are made.
+        say: told each step as it begins.
+
+    Raises:
+        OutputExistsError: `output` is there already.
+        BuildError: the checkpoint cannot be built; nothing is left behind.
+    """
+    with staged(output) as stage:
+        say(f"reading {origin.directory}")
+        source = checkpoints.read(origin.directory)
+        vocabularies = _vocabularies(source, options)
+        say(f"converting to {options.quantization}")
+        parameters = _convert(source, vocabularies, options.quantization, stage / MODEL_DIRECTORY)
+        draft = describe.draft(
+            stage,
+            source,
+            vocabularies=vocabularies,
+            parameters=parameters,
+            origin=origin,
+            options=options,
+        )
+        say("recording golden outputs")
+        manifest = _with_golden(stage, draft, recorder).sealed()
+        (stage / MANIFEST_NAME).write_text(manifest.to_json(), "utf-8")
+    return load(output)
+
+
+def _vocabularies(source: Checkpoint, options: BuildOptions) -> Vocabularies:
+    if source.architecture is Architecture.MARIAN:
+        return vocabulary.marian(source, full=options.full_vocabulary)
+    return vocabulary.mt5(source)
+
+
+def _convert(
+    source: Checkpoint, vocabularies: Vocabularies, quantization: Quantization, directory: Path
+) -> int:
+    family = marian if source.architecture is Architecture.MARIAN else mt5
+    if quantization is Quantization.BFLOAT16:
+        require("torch")
+    try:
+        spec = family.specification(source, vocabularies)
+        spec.validate()
+        spec.optimize(quantization=quantization.value)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{source.directory} does not fit its config.json: {error}"
+        ) from error
+    directory.mkdir()
+    spec.save(str(directory))
+    return network.parameters(spec)
+
+
+def _with_golden(stage: Path, draft: Manifest, recorder: Recorder[OptionsT]) -> Manifest:
+    engine = recorder.open(stage, draft)
+    lines = canary.golden_lines(draft.source_language_codes[0])
+    token = next(iter(draft.target_tokens.values()), "")
+    try:
+        golden = canary.record(engine, lines, recorder.greedy, target_token=token)
+    finally:
+        engine.close()
+    if len(golden) < canary.GOLDEN_FEWEST:
+        raise BuildError(
+            f"only {len(golden)} golden inputs have at most 32 pieces: is the tokenizer right?"
+        )
+    return draft.model_copy(update={"golden": golden})
