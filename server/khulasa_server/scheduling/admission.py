@@ -1,0 +1,169 @@
+"""Whether a request can be finished in time, and when it could be if not now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from khulasa_server.errors import DeadlineError, OverloadedError, Reason
+from khulasa_server.scheduling.types import Priority
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+
+    from khulasa_server.scheduling.ledger import Ledger
+    from khulasa_server.scheduling.types import SchedulerSettings
+
+JITTER = 0.2
+"""The refused come back spread over this part of the wait, not as a herd."""
+LEAST_RETRY_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a whole request needs.
+
+    Args:
+        seconds: of engine time, by model.
+        alone: seconds from start to end on an idle machine, at the cautious end.
+    """
+
+    seconds: Mapping[str, float]
+    alone: float
+
+    @property
+    def total(self) -> float:
+        """Engine seconds over all models."""
+        return sum(self.seconds.values())
+
+
+class Admission:
+    """Admits a request whole, or refuses it whole.
+
+    Work runs in the order of deadlines, interactive before bulk. So a request fits if it ends in
+    time behind everything that is due before it, and if everything that is due after it still
+    does so behind it.
+
+    Args:
+        ledger: what is promised already.
+        settings: slots and limits.
+        rng: spreads the times at which the refused come back.
+    """
+
+    def __init__(self, ledger: Ledger, settings: SchedulerSettings, rng: random.Random) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._rng = rng
+
+    def check(
+        self, need: Need, priority: Priority, deadline: float, now: float, running: float
+    ) -> None:
+        """Return if the request fits.
+
+        Args:
+            need: what it needs.
+            priority: of all its work.
+            deadline: on the clock of `now`.
+            now: the time.
+            running: engine seconds that the running batches still need.
+
+        Raises:
+            DeadlineError: it could not end in time on an idle machine.
+            OverloadedError: there is no room now; `retry_after` says when there would be.
+        """
+        if now + need.alone > deadline:
+            raise unreachable(need.alone)
+        wait = self.shortfall(need, priority, deadline, now, running)
+        if wait > 0:
+            raise overloaded(max(LEAST_RETRY_SECONDS, wait * self._rng.uniform(0.8, 1.2)))
+
+    def shortfall(
+        self, need: Need, priority: Priority, deadline: float, now: float, running: float
+    ) -> float:
+        """Seconds until a request like this one would fit; 0 or less: it does now."""
+        placed = sum(self._ledger.claims(each) for each in Priority)
+        if not placed and running <= 0:
+            return 0.0
+        return max(
+            self._over_limit(priority),
+            self._own_lateness(need, priority, deadline, now, running),
+            self._lateness_of_others(need, priority, deadline, now, running),
+        )
+
+    def queue_seconds(self, priority: Priority) -> float:
+        """Seconds that all slots together need for what waits at a priority."""
+        return self._ledger.seconds(priority) / self._settings.slots
+
+    def _over_limit(self, priority: Priority) -> float:
+        limit = (
+            self._settings.queue_seconds
+            if priority is Priority.INTERACTIVE
+            else self._settings.bulk_queue_seconds
+        )
+        return self.queue_seconds(priority) - limit
+
+    def _own_lateness(
+        self, need: Need, priority: Priority, deadline: float, now: float, running: float
+    ) -> float:
+        ahead = self._before(priority) + self._due(priority, deadline)
+        wait = (running + ahead) / self._capacity(priority)
+        # It will not have a batch for itself: what waits around it comes along.
+        ride = min(self._settings.batch_seconds, ahead / self._settings.slots)
+        return now + wait + max(need.alone, ride) - deadline
+
+    def _lateness_of_others(
+        self, need: Need, priority: Priority, deadline: float, now: float, running: float
+    ) -> float:
+        base = running + self._before(priority) + need.total
+        capacity = self._capacity(priority)
+        return max(
+            (
+                now + (base + due) / capacity - later
+                for later, due in self._ledger.curve(priority)
+                if later > deadline
+            ),
+            default=0.0,
+        )
+
+    def _before(self, priority: Priority) -> float:
+        """Seconds of work that goes first whatever its deadline."""
+        if priority is Priority.INTERACTIVE:
+            return 0.0
+        return self._ledger.seconds(Priority.INTERACTIVE)
+
+    def _due(self, priority: Priority, deadline: float) -> float:
+        due = 0.0
+        for earliest, seconds in self._ledger.curve(priority):
+            if earliest > deadline:
+                break
+            due = seconds
+        return due
+
+    def _capacity(self, priority: Priority) -> float:
+        """Slots that a priority can count on."""
+        bulk_waits = self._ledger.claims(Priority.BULK) > 0
+        if priority is Priority.INTERACTIVE and bulk_waits:
+            return self._settings.slots * (1 - self._settings.bulk_share)
+        return float(self._settings.slots)
+
+
+def unreachable(needed_seconds: float) -> DeadlineError:
+    """The refusal of a request that no idle machine could end in time."""
+    needed = f"{needed_seconds:.3f}"
+    return DeadlineError(
+        Reason.DEADLINE_UNREACHABLE,
+        f"The deadline leaves no time: about {needed} s are needed even on an idle server.",
+        metadata={"needed_seconds": needed},
+    )
+
+
+def overloaded(retry_after: float) -> OverloadedError:
+    """The refusal of a request that finds no room now."""
+    seconds = f"{retry_after:.3f}"
+    return OverloadedError(
+        Reason.OVERLOADED,
+        f"Too much work is waiting; there should be room in about {seconds} s.",
+        metadata={"retry_after_seconds": seconds},
+        retry_after=retry_after,
+    )

@@ -1,0 +1,213 @@
+"""The scheduler without threads or an event loop: every method takes the time and returns at once.
+
+A driver calls `expire`, then `next_work` until it returns None, runs each work in a thread, and
+hands what became of it to `completed`, `failed`, `probed` or `rebuilt`. `next_event` says when to
+call again if nothing else happens before. The asyncio driver is in `scheduler`; a simulation
+needs nothing but this module and a virtual clock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from khulasa_server.errors import ServiceError
+from khulasa_server.scheduling.board import Board, shutting_down
+from khulasa_server.scheduling.cache import OutputCache
+from khulasa_server.scheduling.desk import Desk
+from khulasa_server.scheduling.dispatch import Batch, Dispatcher, Probe, Rebuild, Work
+from khulasa_server.scheduling.items import State
+from khulasa_server.scheduling.lane import Health, Lane
+from khulasa_server.scheduling.observer import Observer, SilentObserver
+from khulasa_server.scheduling.types import (
+    Drop,
+    LaneStatistics,
+    ModelProfile,
+    Priority,
+    SchedulerSettings,
+    Stage,
+    Statistics,
+    Submission,
+)
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+
+    from khulasa_server.engines.base import Generation
+    from khulasa_server.scheduling.items import Outcome, Request, Waiter
+
+__all__ = ["Batch", "Probe", "Rebuild", "SchedulerCore", "Work"]
+
+
+def _ignore(_model: str, _serving: bool) -> None:  # noqa: FBT001 - the callback has two parameters
+    """Health that nobody asks for."""
+
+
+class SchedulerCore:
+    """Admission, queues, batches, cache and slots of the whole process.
+
+    Args:
+        settings: bounds of the process.
+        rng: spreads the times at which the refused come back.
+        observer: told what happens.
+        on_health: told a model's name and whether it serves, whenever that changes.
+    """
+
+    def __init__(
+        self,
+        settings: SchedulerSettings,
+        rng: random.Random,
+        observer: Observer | None = None,
+        on_health: Callable[[str, bool], None] = _ignore,
+    ) -> None:
+        self._settings = settings
+        self._observer = observer or SilentObserver()
+        self._board = Board(OutputCache(settings.cache_bytes), self._observer)
+        self._desk = Desk(self._board, settings, rng)
+        self._dispatcher = Dispatcher(self._board, settings, on_health)
+
+    @property
+    def running(self) -> int:
+        """Slots that are taken."""
+        return self._dispatcher.running
+
+    @property
+    def requests(self) -> int:
+        """Requests admitted and not released."""
+        return len(self._desk.requests)
+
+    def add_model(self, name: str, profile: ModelProfile) -> None:
+        """Accept work for a model; its name must be new."""
+        if name in self._board.lanes:
+            raise ValueError(f"model {name} is there already")
+        self._board.lanes[name] = Lane(name, profile, self._settings)
+
+    def remove_model(self, name: str) -> bool:
+        """Fail what waits for a model; False: something of it still runs, call again later."""
+        return self._dispatcher.abandon(name)
+
+    def admit(
+        self, stages: Sequence[Stage], priority: Priority, deadline: float, now: float
+    ) -> Request:
+        """Admit a request whole, or refuse it whole.
+
+        Raises:
+            OverloadedError, DeadlineError, UnavailableError: why it is refused.
+        """
+        try:
+            return self.try_admit(stages, priority, deadline, now)
+        except ServiceError as error:
+            self._observer.rejected(self._culprit(stages), priority, error.reason)
+            raise
+
+    def try_admit(
+        self, stages: Sequence[Stage], priority: Priority, deadline: float, now: float
+    ) -> Request:
+        """As `admit`, for a caller that will try again: a refusal is not counted."""
+        running = self._dispatcher.running_seconds(now)
+        return self._desk.admit(stages, priority, deadline, now, running)
+
+    def _culprit(self, stages: Sequence[Stage]) -> str:
+        """The model that a refusal is counted for: the first that is not up, or the first."""
+        lanes = self._board.lanes
+        down = [
+            stage.model
+            for stage in stages
+            if stage.model not in lanes or lanes[stage.model].health is Health.DOWN
+        ]
+        return (down or [stage.model for stage in stages] or ["_none"])[0]
+
+    def submit(
+        self,
+        request: Request,
+        submission: Submission,
+        deliver: Callable[[Outcome], None],
+        now: float,
+    ) -> Waiter:
+        """Take a segment of an admitted request; `deliver` is called once, maybe before return."""
+        return self._desk.submit(request, submission, deliver, now)
+
+    def cancel(self, waiter: Waiter) -> None:
+        """Withdraw one segment; nothing happens if it is settled."""
+        if not waiter.settled:
+            self._board.leave(waiter)
+
+    def release(self, request: Request) -> None:
+        """End a request and cancel everything of it that is not settled."""
+        self._desk.release(request)
+
+    def expire(self, now: float) -> None:
+        """Drop what waits past its deadline."""
+        self._desk.expire(now)
+
+    def next_work(self, now: float) -> Work | None:
+        """Take a slot for the most urgent work; None: no slot is free, or nothing waits."""
+        self._desk.expire(now)
+        return self._dispatcher.next_work(now)
+
+    def next_event(self) -> float | None:
+        """When a deadline passes or an engine may be rebuilt; None: nothing is pending."""
+        events = (self._desk.next_deadline(), self._dispatcher.next_rebuild())
+        return min((event for event in events if event is not None), default=None)
+
+    def completed(
+        self, batch: Batch, generations: Sequence[Generation], seconds: float, now: float
+    ) -> None:
+        """Take the outputs of a batch, which ran for `seconds` and ended at `now`."""
+        self._dispatcher.completed(batch, generations, seconds, now)
+
+    def failed(self, batch: Batch, error: Exception, now: float) -> None:
+        """Take back a batch whose engine call raised."""
+        self._dispatcher.failed(batch, error, now)
+        if self._desk.closed:
+            self._fail_waiting()
+
+    def probed(self, probe: Probe, *, sound: bool, now: float) -> None:
+        """Take the verdict of a golden input."""
+        self._dispatcher.probed(probe, sound=sound, now=now)
+
+    def rebuilt(self, rebuild: Rebuild, *, succeeded: bool, now: float) -> None:
+        """Take note whether an engine works again."""
+        self._dispatcher.rebuilt(rebuild, succeeded=succeeded, now=now)
+
+    def drain(self) -> None:
+        """Admit nothing any more; what was admitted goes on."""
+        self._desk.draining = True
+
+    def close(self) -> None:
+        """Fail everything that has not started; what runs is still to be reported."""
+        self._desk.draining = self._desk.closed = True
+        self._fail_waiting()
+
+    def _fail_waiting(self) -> None:
+        for request in list(self._desk.requests):
+            for waiter in list(request.waiters):
+                if waiter.item is not None and waiter.item.state is State.WAITING:
+                    self._board.drop(waiter, Drop.SHUTTING_DOWN, shutting_down())
+
+    def statistics(self) -> Statistics:
+        """State at this moment."""
+        return Statistics(
+            lanes={name: self._lane_statistics(lane) for name, lane in self._board.lanes.items()},
+            slots=self._settings.slots,
+            running=self._dispatcher.running,
+            requests=self.requests,
+            submitted=self._board.submitted,
+            outstanding=self._board.outstanding,
+            settled=dict(self._board.settled),
+            cache_bytes=self._board.cache.size,
+        )
+
+    def _lane_statistics(self, lane: Lane) -> LaneStatistics:
+        ledger, slots = self._board.ledger, self._settings.slots
+        return LaneStatistics(
+            depth={priority: lane.depth(priority) for priority in Priority},
+            estimated_seconds={
+                priority: ledger.seconds(priority, lane.name) / slots for priority in Priority
+            },
+            requests=sum(lane.name in request.code_points for request in self._desk.requests),
+            running=lane.running,
+            serving=lane.health is not Health.DOWN,
+            coefficients=lane.estimator.cost.coefficients,
+            cost_error_ratio=lane.estimator.cost.error_ratio,
+        )

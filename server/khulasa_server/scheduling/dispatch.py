@@ -1,0 +1,361 @@
+"""The engines' side of the scheduler: the next piece of work, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from khulasa_server.errors import InternalError, Reason
+from khulasa_server.scheduling.arbiter import Arbiter, Turn
+from khulasa_server.scheduling.board import engine_failed, hopeless, late
+from khulasa_server.scheduling.formation import Bounds, shape_of, take_batch
+from khulasa_server.scheduling.items import State
+from khulasa_server.scheduling.lane import Health
+from khulasa_server.scheduling.observer import BatchReport
+from khulasa_server.scheduling.types import Completion, Drop, Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from khulasa_server.engines.base import Generation, GenerationOptions, Tokens
+    from khulasa_server.scheduling.board import Board
+    from khulasa_server.scheduling.cost import Shape
+    from khulasa_server.scheduling.items import Item
+    from khulasa_server.scheduling.lane import Lane
+    from khulasa_server.scheduling.types import SchedulerSettings
+
+TRUSTED_AFTER = 16
+"""Batches after which a prediction is good enough to give up on an item because of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Run the engine on these items.
+
+    Args:
+        model: name of the model.
+        items: one or more, with equal options.
+        shape: of the batch.
+        predicted_seconds: of its run time.
+        started_at: on the scheduler's clock.
+    """
+
+    model: str
+    items: tuple[Item, ...]
+    shape: Shape
+    predicted_seconds: float
+    started_at: float
+
+    @property
+    def inputs(self) -> list[Tokens]:
+        """What the engine reads."""
+        return [item.submission.tokens for item in self.items]
+
+    @property
+    def options(self) -> GenerationOptions:
+        """Options of the engine call."""
+        return self.items[0].options
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """Run a golden input, to learn whose fault a failure was."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rebuild:
+    """Load a failed engine anew and run a golden input on it."""
+
+    model: str
+
+
+Work = Batch | Probe | Rebuild
+
+
+class Dispatcher:
+    """Grants slots and takes back what ran in them.
+
+    Args:
+        board: where items stand.
+        settings: of the scheduler.
+        on_health: told a model's name and whether it serves, whenever that changes.
+    """
+
+    def __init__(
+        self, board: Board, settings: SchedulerSettings, on_health: Callable[[str, bool], None]
+    ) -> None:
+        self._board = board
+        self._settings = settings
+        self._on_health = on_health
+        self._arbiter = Arbiter(settings.slots, settings.bulk_share, settings.bulk_batch_seconds)
+        self._batches: dict[Batch, None] = {}
+
+    @property
+    def running(self) -> int:
+        """Slots that are taken."""
+        return self._arbiter.running
+
+    def running_seconds(self, now: float) -> float:
+        """Engine seconds that the running batches still need."""
+        return sum(
+            max(0.0, batch.started_at + batch.predicted_seconds - now) for batch in self._batches
+        )
+
+    def next_rebuild(self) -> float | None:
+        """When the next failed engine may be rebuilt."""
+        due = [
+            lane.rebuild_at
+            for lane in self._board.lanes.values()
+            if lane.health is Health.DOWN and not (lane.probing or lane.running or lane.leaving)
+        ]
+        return min(due, default=None)
+
+    def next_work(self, now: float) -> Work | None:
+        """Take a slot for the most urgent work; None: no slot is free, or nothing waits."""
+        if not self._arbiter.free:
+            return None
+        work: Work | None = self._next_care(now) or self._next_batch(now)
+        if work is not None:
+            self._arbiter.take()
+        return work
+
+    def _next_care(self, now: float) -> Probe | Rebuild | None:
+        """Work that finds out about an engine, or repairs it: first of all."""
+        for lane in self._board.lanes.values():
+            if lane.probing or lane.leaving:
+                continue
+            if lane.health is Health.SUSPECT:
+                lane.probing = True
+                return Probe(lane.name)
+            if lane.health is Health.DOWN and not lane.running and lane.rebuild_at <= now:
+                lane.probing = True
+                return Rebuild(lane.name)
+        return None
+
+    def _next_batch(self, now: float) -> Batch | None:
+        self._drop_hopeless(now)
+        turns = self._turns()
+        turn = self._arbiter.choose(turns)
+        if turn is None:
+            return None
+        lane = self._board.lanes[turn.model]
+        items = self._take(lane, turn, len({other.model for other in turns}), now)
+        batch = self._start(lane, items, now)
+        self._arbiter.charge(turn, batch.predicted_seconds, turns)
+        return batch
+
+    def _turns(self) -> list[Turn]:
+        turns: list[Turn] = []
+        for lane in self._board.lanes.values():
+            if lane.health is not Health.UP:
+                continue
+            self._purge_suspects(lane)
+            heads = [queue.head() for queue in lane.queues.values()]
+            heads.extend(lane.suspects[0][:1] if lane.suspects else ())
+            turns.extend(Turn(lane.name, head.priority, head.deadline) for head in heads if head)
+        return turns
+
+    def _purge_suspects(self, lane: Lane) -> None:
+        """Leave only suspects that somebody still waits for, the most urgent first."""
+        while lane.suspects:
+            alive = [item for item in lane.suspects[0] if item.state is State.WAITING]
+            if alive:
+                lane.suspects[0] = sorted(alive, key=lambda item: (item.priority, item.deadline))
+                return
+            lane.suspects.popleft()
+
+    def _drop_hopeless(self, now: float) -> None:
+        """Drop heads of queues that would end after their deadline even alone."""
+        for lane in self._board.lanes.values():
+            if lane.health is not Health.UP or lane.estimator.cost.observations < TRUSTED_AFTER:
+                continue
+            for queue in lane.queues.values():
+                while (head := queue.head()) is not None:
+                    if now + lane.estimator.cost.predict(shape_of([head])) <= head.deadline:
+                        break
+                    self._drop_soonest(head)
+
+    def _drop_soonest(self, item: Item) -> None:
+        for waiter in list(item.waiters):
+            if waiter.request.deadline <= item.deadline:
+                self._board.drop(waiter, Drop.HOPELESS, hopeless())
+
+    def _take(self, lane: Lane, turn: Turn, models: int, now: float) -> list[Item]:
+        if lane.suspects and lane.suspects[0][0].priority is turn.priority:
+            return lane.suspects.popleft()
+        queue = lane.queues[turn.priority]
+        first = queue.head()
+        if first is None:
+            return lane.suspects.popleft()
+        return take_batch(queue, first, lane.estimator.cost, self._bounds(lane, turn, models, now))
+
+    def _bounds(self, lane: Lane, turn: Turn, models: int, now: float) -> Bounds:
+        """A batch takes no more than its share of what waits, so that no slot stays idle."""
+        slots = max(1, self._arbiter.free - (models - 1))
+        share = -(-lane.queues[turn.priority].tokens // slots)
+        bulk = turn.priority is Priority.BULK
+        return Bounds(
+            tokens=min(lane.profile.batch_tokens, share),
+            seconds=self._settings.bulk_batch_seconds if bulk else self._settings.batch_seconds,
+            now=now,
+        )
+
+    def _start(self, lane: Lane, items: list[Item], now: float) -> Batch:
+        for item in items:
+            item.state = State.RUNNING
+            self._board.redeem(item)
+            for waiter in item.waiters:
+                waiter.started_at = now
+                wait = now - waiter.submitted_at
+                self._board.observer.waited(lane.name, waiter.request.priority, wait)
+        shape = shape_of(items)
+        seconds = lane.estimator.cost.predict(shape)
+        batch = Batch(lane.name, tuple(items), shape, seconds, now)
+        self._batches[batch] = None
+        lane.running += 1
+        return batch
+
+    def completed(
+        self, batch: Batch, generations: Sequence[Generation], seconds: float, now: float
+    ) -> None:
+        """Take the outputs of a batch, which ran for `seconds` and ended at `now`."""
+        if len(generations) != len(batch.items):
+            self.failed(batch, RuntimeError("the engine lost outputs"), now)
+            return
+        lane = self._free(batch)
+        self._learn(lane, batch, generations, seconds, now)
+        for item, generation in zip(batch.items, generations, strict=True):
+            self._finish(item, generation, seconds)
+
+    def _learn(
+        self,
+        lane: Lane,
+        batch: Batch,
+        generations: Sequence[Generation],
+        seconds: float,
+        now: float,
+    ) -> None:
+        lane.estimator.cost.observe(batch.shape, seconds, now)
+        for item, generation in zip(batch.items, generations, strict=True):
+            lane.estimator.observe_output(item.length, generation.output_tokens)
+        self._board.observer.batch(
+            BatchReport(
+                model=lane.name,
+                items=len(batch.items),
+                input_tokens=sum(item.length for item in batch.items),
+                padded_tokens=batch.shape.padded,
+                output_tokens=sum(generation.output_tokens for generation in generations),
+                seconds=seconds,
+                predicted_seconds=batch.predicted_seconds,
+            )
+        )
+
+    def _finish(self, item: Item, generation: Generation, seconds: float) -> None:
+        self._board.end(item)
+        if item.key is not None:
+            self._board.cache.put(item.key, generation)
+        for waiter in list(item.waiters):
+            started = waiter.submitted_at if waiter.started_at is None else waiter.started_at
+            wait = started - waiter.submitted_at
+            completion = Completion(generation, wait, seconds, cached=waiter.joined)
+            self._board.settle(waiter, completion, "completed")
+
+    def failed(self, batch: Batch, error: Exception, now: float) -> None:
+        """Take back a batch whose engine call raised."""
+        lane = self._free(batch)
+        for item in batch.items:
+            self._wait_again(item, now)
+        items = [item for item in batch.items if item.state is State.WAITING]
+        if lane.health is Health.DOWN:
+            self._give_up(items, lane)
+            return
+        lane.accused.append((items, error))
+        lane.health = Health.SUSPECT
+
+    def _wait_again(self, item: Item, now: float) -> None:
+        item.state = State.WAITING
+        self._board.promise(item)
+        for waiter in list(item.waiters):
+            waiter.started_at = None
+            if waiter.request.deadline <= now:
+                self._board.drop(waiter, Drop.EXPIRED, late())
+        if not item.waiters and item.state is State.WAITING:
+            self._board.discard(item)
+
+    def _free(self, batch: Batch) -> Lane:
+        del self._batches[batch]
+        self._arbiter.give_back()
+        lane = self._board.lanes[batch.model]
+        lane.running -= 1
+        return lane
+
+    def probed(self, probe: Probe, *, sound: bool, now: float) -> None:
+        """Take the verdict of a golden input."""
+        self._arbiter.give_back()
+        lane = self._board.lanes[probe.model]
+        lane.probing = False
+        accused, lane.accused = lane.accused, []
+        if lane.leaving:
+            return
+        if not sound:
+            self._fall(lane, [item for items, _ in accused for item in items], now)
+            return
+        lane.health = Health.UP
+        for items, error in accused:
+            self._halve(lane, [item for item in items if item.state is State.WAITING], error)
+
+    def _halve(self, lane: Lane, items: list[Item], error: Exception) -> None:
+        if len(items) == 1:
+            self._convict(items[0], error)
+            return
+        middle = len(items) // 2
+        lane.suspects.extend(part for part in (items[:middle], items[middle:]) if part)
+
+    def _convict(self, item: Item, error: Exception) -> None:
+        self._board.redeem(item)
+        self._board.end(item)
+        for waiter in list(item.waiters):
+            failure = InternalError(Reason.INTERNAL, f"the engine failed on one input: {error!r}")
+            failure.__cause__ = error
+            self._board.settle(waiter, failure, "poisoned")
+
+    def _fall(self, lane: Lane, items: list[Item], now: float) -> None:
+        lane.fall(now)
+        self._give_up([*items, *lane.waiting()], lane)
+        lane.suspects.clear()
+        self._on_health(lane.name, False)  # noqa: FBT003 - the callback has two parameters
+
+    def _give_up(self, items: list[Item], lane: Lane) -> None:
+        for item in items:
+            if item.state is State.WAITING:
+                self._board.drop_all(
+                    item, Drop.ENGINE_FAILED, lambda: engine_failed(lane.name, lane.backoff)
+                )
+
+    def abandon(self, model: str) -> bool:
+        """Stop serving a model; False: something of it still runs, ask again later."""
+        lane = self._board.lanes[model]
+        if not lane.leaving:
+            lane.leaving, lane.health = True, Health.DOWN
+            accused, lane.accused = lane.accused, []
+            self._give_up([*lane.waiting(), *(item for part, _ in accused for item in part)], lane)
+        if lane.running or lane.probing:
+            return False
+        del self._board.lanes[model]
+        return True
+
+    def rebuilt(self, rebuild: Rebuild, *, succeeded: bool, now: float) -> None:
+        """Take note whether an engine works again."""
+        self._arbiter.give_back()
+        lane = self._board.lanes[rebuild.model]
+        lane.probing = False
+        if lane.leaving:
+            return
+        self._board.observer.rebuilt(lane.name, succeeded=succeeded)
+        if succeeded:
+            lane.rise()
+            self._on_health(lane.name, True)  # noqa: FBT003 - the callback has two parameters
+        else:
+            lane.fall(now)

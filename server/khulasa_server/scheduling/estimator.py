@@ -1,0 +1,109 @@
+"""What one model's work will cost, from what is known at admission and at submission."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from khulasa_server.scheduling.cost import CostModel, Shape
+from khulasa_server.scheduling.ratios import RatioWindow, WeightedMean
+
+if TYPE_CHECKING:
+    from khulasa_server.scheduling.types import ModelProfile, SchedulerSettings, Stage
+
+EXPECTED = 0.5
+"""Quantile of the output ratio that costs are computed with."""
+CAUTIOUS = 0.95
+"""Quantile that admission promises with."""
+_MEAN_WEIGHT = 2_000.0
+_MEAN_MEMORY = 200_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """Cost of a stage before it was tokenized.
+
+    Args:
+        seconds: engine time expected, at the price of well-filled batches.
+        alone: seconds from start to end on an idle machine, at the cautious end of what the
+            output may be long.
+    """
+
+    seconds: float
+    alone: float
+
+
+class Estimator:
+    """Cost model and learned ratios of one model.
+
+    Args:
+        profile: what is believed before the first batch.
+        settings: slots and the longest batch.
+    """
+
+    def __init__(self, profile: ModelProfile, settings: SchedulerSettings) -> None:
+        self.cost = CostModel(profile.prior)
+        self._profile = profile
+        self._settings = settings
+        self._output = RatioWindow(profile.output_ratio)
+        self._pieces = WeightedMean(profile.tokens_per_code_point, _MEAN_WEIGHT, _MEAN_MEMORY)
+        self._segment = WeightedMean(profile.segment_tokens, _MEAN_WEIGHT / 100, _MEAN_MEMORY / 100)
+
+    def expected_output(self, tokens: int, limit: int) -> int:
+        """Output tokens of an item, at least 1, never more than its limit."""
+        return max(1, min(limit, round(tokens * self._output.quantile(EXPECTED))))
+
+    def item_seconds(self, tokens: int, output: int, beam_size: int) -> float:
+        """Engine seconds that an item adds, in a batch of as many equal ones as may run."""
+        count = self._filled(tokens, output, beam_size)
+        return self.cost.predict(Shape.single(tokens, output, beam_size).times(count)) / count
+
+    def stage(self, stage: Stage) -> StageCost:
+        """Cost of a stage, estimated from its code points."""
+        tokens = max(1, math.ceil(stage.code_points * self._pieces.value))
+        typical = max(1.0, min(self._segment.value, self._profile.max_segment_tokens))
+        items = max(1, math.ceil(tokens / typical))
+        length = math.ceil(tokens / items)
+        expected = self.expected_output(length, self._profile.max_output_tokens)
+        return StageCost(
+            seconds=items * self.item_seconds(length, expected, stage.beam_size),
+            alone=self._alone(items, length, self._cautious_output(items, length), stage.beam_size),
+        )
+
+    def observe_items(self, items: int, tokens: int) -> None:
+        """Learn how long items are."""
+        self._segment.observe(tokens, items)
+
+    def observe_output(self, tokens: int, output: int) -> None:
+        """Learn that an item of `tokens` got `output` tokens."""
+        self._output.observe(output / max(1, tokens))
+
+    def observe_request(self, code_points: int, tokens: int) -> None:
+        """Learn that a text of `code_points` became `tokens`, those of its retries included."""
+        self._pieces.observe(tokens, code_points)
+
+    def _cautious_output(self, items: int, length: int) -> int:
+        """Output tokens an item: a sum over many items strays less than one of them does."""
+        middle, high = self._output.quantile(EXPECTED), self._output.quantile(CAUTIOUS)
+        ratio = middle + (high - middle) / math.sqrt(items)
+        return max(1, min(self._profile.max_output_tokens, math.ceil(length * ratio)))
+
+    def _alone(self, items: int, length: int, output: int, beam_size: int) -> float:
+        """Seconds of `items` equal items spread over all slots of an idle machine."""
+        share = math.ceil(items / self._settings.slots)
+        filled = self._filled(length, output, beam_size)
+        batches, rest = divmod(share, filled)
+        single = Shape.single(length, output, beam_size)
+        seconds = batches * self.cost.predict(single.times(filled))
+        return seconds + (self.cost.predict(single.times(rest)) if rest else 0.0)
+
+    def _filled(self, tokens: int, output: int, beam_size: int) -> int:
+        """Equal items that fill a batch, at least 1."""
+        single = Shape.single(tokens, output, beam_size)
+        one, two = self.cost.predict(single), self.cost.predict(single.times(2))
+        by_tokens = self._profile.batch_tokens // max(1, tokens)
+        if two <= one:
+            return max(1, by_tokens)
+        by_seconds = 1 + math.floor((self._settings.batch_seconds - one) / (two - one))
+        return max(1, min(by_tokens, by_seconds))

@@ -1,0 +1,258 @@
+"""The asyncio driver: one event-driven loop that feeds worker threads from the pure core."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from khulasa_server.errors import OverloadedError
+from khulasa_server.scheduling.board import late
+from khulasa_server.scheduling.core import Probe, Rebuild, SchedulerCore
+from khulasa_server.scheduling.ticket import Ticket
+from khulasa_server.scheduling.types import Priority
+from khulasa_server.scheduling.worker import LoadedModel, Ran, run
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+
+    from khulasa_server.engines.base import Engine
+    from khulasa_server.scheduling.core import Work
+    from khulasa_server.scheduling.items import Outcome, Request, Waiter
+    from khulasa_server.scheduling.observer import Observer
+    from khulasa_server.scheduling.types import (
+        ModelProfile,
+        SchedulerSettings,
+        Stage,
+        Statistics,
+        Submission,
+    )
+
+
+def _sound(_engine: Engine) -> None:
+    """The probe of an engine without golden inputs: it finds nothing."""
+
+
+class Scheduler:
+    """Every segment of every request goes through the one instance of a process.
+
+    Made and used on one event loop. Engines run in the executor's threads, at most
+    `settings.slots` at once, and never on the loop.
+
+    Args:
+        settings: bounds of the process.
+        executor: runs engines; give it as many threads as there are slots.
+        rng: spreads the times at which the refused come back.
+        clock: monotonic, in seconds; deadlines are on it.
+        observer: told what happens.
+        on_health: told a model's name and whether it serves, whenever that changes.
+    """
+
+    def __init__(
+        self,
+        settings: SchedulerSettings,
+        *,
+        executor: Executor,
+        rng: random.Random,
+        clock: Callable[[], float] = time.monotonic,
+        observer: Observer | None = None,
+        on_health: Callable[[str, bool], None] | None = None,
+    ) -> None:
+        self._executor = executor
+        self._clock = clock
+        extras = {} if on_health is None else {"on_health": on_health}
+        self._core = SchedulerCore(settings, rng, observer, **extras)
+        self._models: dict[str, LoadedModel] = {}
+        self._woken: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._line = asyncio.Lock()
+        """Those who wait for room for bulk work, first come first served."""
+        self._changes: set[asyncio.Future[None]] = set()
+
+    def add_model(
+        self,
+        name: str,
+        engine: Engine,
+        profile: ModelProfile,
+        *,
+        probe: Callable[[Engine], None] = _sound,
+        rebuild: Callable[[], Engine] | None = None,
+    ) -> None:
+        """Accept work for a model.
+
+        Args:
+            name: unique among the models.
+            engine: runs it.
+            profile: what is believed of it before its first batch.
+            probe: runs a golden input on the engine and raises if it fails; in a worker thread.
+            rebuild: loads a new engine after a failure; in a worker thread, while nothing else
+                of this model runs. The old engine is closed before it is called. None: a failed
+                model stays down.
+        """
+        self._core.add_model(name, profile)
+        self._models[name] = LoadedModel(engine, probe, rebuild)
+
+    async def remove_model(self, name: str) -> Engine:
+        """Fail what waits for a model, wait for what runs, and hand back its engine."""
+        while not self._core.remove_model(name):
+            await self._change()
+        return self._models.pop(name).engine
+
+    def admit(
+        self,
+        stages: Sequence[Stage],
+        *,
+        deadline: float,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> Ticket:
+        """Admit a request whole, or refuse it whole, at once.
+
+        Args:
+            stages: all its work, later stages included.
+            deadline: on the scheduler's clock; it must be finite.
+            priority: of all its segments.
+
+        Raises:
+            OverloadedError: no room now; `retry_after` is set.
+            DeadlineError: not even an idle server could finish it in time.
+            UnavailableError: a model is not there, or the server is shutting down.
+        """
+        return Ticket(self, self._core.admit(stages, priority, deadline, self._clock()))
+
+    async def admit_bulk(self, stages: Sequence[Stage], *, deadline: float) -> Ticket:
+        """Admit bulk work as soon as there is room: the wait is the back-pressure.
+
+        Raises:
+            DeadlineError: the deadline passed first, or not even an idle server could finish.
+            UnavailableError: a model is not there, or the server is shutting down.
+        """
+        try:
+            async with asyncio.timeout(max(0.0, deadline - self._clock())), self._line:
+                return await self._admit_when_possible(stages, deadline)
+        except TimeoutError:
+            raise late() from None
+
+    async def _admit_when_possible(self, stages: Sequence[Stage], deadline: float) -> Ticket:
+        while True:
+            try:
+                request = self._core.try_admit(stages, Priority.BULK, deadline, self._clock())
+            except OverloadedError:
+                await self._change()
+            else:
+                return Ticket(self, request)
+
+    def place(
+        self, request: Request, submission: Submission, deliver: Callable[[Outcome], None]
+    ) -> Waiter:
+        """Take a segment of a ticket."""
+        waiter = self._core.submit(request, submission, deliver, self._clock())
+        self._wake()
+        return waiter
+
+    def withdraw(self, waiter: Waiter) -> None:
+        """Take a segment back."""
+        self._core.cancel(waiter)
+        self._wake()
+
+    def release(self, request: Request) -> None:
+        """End the request of a ticket."""
+        self._core.release(request)
+        self._wake()
+
+    def statistics(self) -> Statistics:
+        """State at this moment, for gauges."""
+        return self._core.statistics()
+
+    def begin_drain(self) -> None:
+        """Admit nothing any more; what was admitted goes on."""
+        self._core.drain()
+        self._notify()
+
+    async def drain(self, grace: float) -> bool:
+        """Admit nothing any more and wait until every ticket was left.
+
+        Returns False when `grace` seconds passed first.
+        """
+        self.begin_drain()
+        try:
+            async with asyncio.timeout(grace):
+                while self._core.requests:
+                    await self._change()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Fail what has not started with SHUTTING_DOWN and wait for the running batches.
+
+        Engines and the executor are the caller's to close.
+        """
+        self._core.close()
+        self._notify()
+        while self._core.running:
+            await self._change()
+        for handle in (self._woken, self._timer):
+            if handle is not None:
+                handle.cancel()
+
+    def _wake(self) -> None:
+        """Look for work in the loop's next step, so that what comes together runs together."""
+        if self._woken is None:
+            self._woken = asyncio.get_running_loop().call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._woken = None
+        now = self._clock()
+        self._core.expire(now)
+        while (work := self._core.next_work(now)) is not None:
+            self._run(work)
+        self._set_timer()
+        self._notify()
+
+    def _set_timer(self) -> None:
+        """Wake up at the next deadline, however long no engine reports."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        event = self._core.next_event()
+        if event is not None:
+            delay = max(0.0, event - self._clock())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _run(self, work: Work) -> None:
+        model = self._models[work.model]
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._executor, run, work, model, self._clock)
+        future.add_done_callback(lambda done: self._ended(work, done.result()))
+
+    def _ended(self, work: Work, ran: Ran) -> None:
+        self._report(work, ran, self._clock())
+        self._wake()
+
+    def _report(self, work: Work, ran: Ran, now: float) -> None:
+        if isinstance(work, Probe):
+            self._core.probed(work, sound=ran.error is None, now=now)
+        elif isinstance(work, Rebuild):
+            if ran.engine is not None:
+                self._models[work.model].engine = ran.engine
+            self._core.rebuilt(work, succeeded=ran.error is None, now=now)
+        elif ran.error is not None:
+            self._core.failed(work, ran.error, now)
+        else:
+            self._core.completed(work, ran.generations, ran.seconds, now)
+
+    async def _change(self) -> None:
+        """Wait until anything happened."""
+        change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._changes.add(change)
+        try:
+            await change
+        finally:
+            self._changes.discard(change)
+
+    def _notify(self) -> None:
+        for change in self._changes:
+            if not change.done():
+                change.set_result(None)
