@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from types import TracebackType
 
-    from structlog.typing import EventDict, Processor, WrappedLogger
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
     OwnErrors = tuple[type[BaseException], ...]
 
@@ -48,6 +48,12 @@ def digest_of(text: str) -> str:
 def text_fields(text: str) -> dict[str, object]:
     """All that a log may say about a user's text: its code points and its digest."""
     return {"code_points": len(text), "digest": digest_of(text)}
+
+
+def logger(name: str) -> FilteringBoundLogger:
+    """The logger of a module; `name` is its `__name__`. It may be made before `configure`."""
+    made: FilteringBoundLogger = structlog.get_logger(name)
+    return made
 
 
 def configure(
@@ -78,7 +84,7 @@ def handle_loop_exception(
 ) -> None:
     """For `loop.set_exception_handler`: asyncio's own handler prints messages and task results."""
     error = context.get("exception")
-    structlog.get_logger("asyncio").error(
+    logger("asyncio").error(
         str(context.get("message", "unhandled exception in the event loop")),
         exc_info=error if isinstance(error, BaseException) else None,
     )
@@ -104,9 +110,9 @@ def _add_correlation(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     return event
 
 
-def _add_name(logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _add_name(wrapped: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     record = event.get("_record")
-    name = record.name if isinstance(record, logging.LogRecord) else getattr(logger, "name", "")
+    name = record.name if isinstance(record, logging.LogRecord) else getattr(wrapped, "name", "")
     return {**event, "logger": name} if name else event
 
 
@@ -166,9 +172,7 @@ class _LineHandler(logging.StreamHandler[TextIO]):
     """A record that cannot be formatted costs a line that says so, not its arguments."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging names it
-        structlog.get_logger(record.name).error(
-            "log record lost", module=record.module, line=record.lineno
-        )
+        logger(record.name).error("log record lost", module=record.module, line=record.lineno)
 
 
 def _adopt_standard_library(out: TextIO, least: int, shared: list[Processor]) -> None:
@@ -196,15 +200,15 @@ def _log_uncaught(
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
-    structlog.get_logger("process").critical("uncaught exception", exc_info=error)
+    logger("process").critical("uncaught exception", exc_info=error)
 
 
 def _log_uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
     name = arguments.thread.name if arguments.thread else ""
-    structlog.get_logger("process").error(
+    logger("process").error(
         "uncaught exception in a thread", thread=name, exc_info=arguments.exc_value
     )
 
 
 def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    structlog.get_logger("process").error("exception ignored", exc_info=unraisable.exc_value)
+    logger("process").error("exception ignored", exc_info=unraisable.exc_value)
