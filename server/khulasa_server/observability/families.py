@@ -132,6 +132,8 @@ class Families:
         self.build_info = self._gauge(
             "khulasa_build_info", "What runs; always 1.", ("version", "python_version")
         )
+        self.ready = LateGauge("khulasa_ready", "1 while every required service serves, else 0.")
+        self._registry.register(self.ready)
         self.certificate_expiry = LateGauge(
             "khulasa_certificate_expiry_timestamp_seconds",
             "When the server's certificate expires, in seconds since 1970; absent without TLS.",

@@ -50,6 +50,10 @@ class Scrapeable(Protocol):
         """Bring gauges that mirror other objects up to date; on the event loop."""
         ...
 
+    def readiness(self, *, ready: bool) -> None:
+        """Take note of what `/readyz` would say."""
+        ...
+
 
 class HttpPort:
     """Serves one server's metrics and probes.
@@ -97,6 +101,7 @@ class HttpPort:
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
         self._metrics.refresh()
+        self._metrics.readiness(ready=self._readiness().ready)
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
         encoding = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
         loop = asyncio.get_running_loop()

@@ -22,7 +22,7 @@ from khulasa_server.observability.families import Families
 from khulasa_server.observability.grpc_metrics import GrpcMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 NO_MODEL: Final = "_none"
 """Stands for every model that is not served here, so that no caller makes series."""
@@ -134,9 +134,15 @@ class Metrics:
     Args:
         version: of the server.
         registry: where families are registered; a new one where None.
+        finding_kinds: kinds of findings, whose counters then exist from a model's start.
     """
 
-    def __init__(self, version: str, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self,
+        version: str,
+        registry: CollectorRegistry | None = None,
+        finding_kinds: Iterable[str] = (),
+    ) -> None:
         # A switch of the library for the whole process: there is none for one registry.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left it bare
         self.registry = CollectorRegistry() if registry is None else registry
@@ -147,6 +153,7 @@ class Metrics:
         GCCollector(registry=self.registry)
         self._models: dict[str, tuple[str, ...] | None] = {}
         self._lanes: Callable[[], Mapping[str, Lane]] = dict
+        self._finding_kinds = tuple(finding_kinds)
 
     # What the server tells.
 
@@ -158,6 +165,9 @@ class Metrics:
         for priority in PRIORITIES:
             self._show_queue(model, priority)
         self._show_batches(model)
+        for kind in self._finding_kinds:
+            self._families.findings.labels(model, kind)
+            self._families.retries.labels(model, kind)
 
     def model_serves(self, facts: ModelFacts) -> None:
         """A model was proven and serves; what was said of the one before it goes away."""
@@ -198,6 +208,10 @@ class Metrics:
             for priority, seconds in lane.estimated_seconds.items():
                 gauge = self._families.queue_estimated_seconds
                 gauge.labels(name, _word(priority)).set(seconds)
+
+    def readiness(self, *, ready: bool) -> None:
+        """Whether every required service serves."""
+        self._families.ready.set(float(ready))
 
     # What the scheduler tells.
 

@@ -113,11 +113,13 @@ async def test_readiness_says_what_is_missing(server: Server) -> None:
     """200 when required services serve, else 503, with each service that does not and why."""
     assert (await server.get("/readyz"))[:2] == (200, '{"ready": true, "waiting_for": {}}')
 
+    assert "\nkhulasa_ready 1.0\n" in (await server.get("/metrics"))[1]
     missing = {"khulasa.v1.TranslationService": "model opus-mt-ar-en is being verified"}
     server.readiness = Readiness(ready=False, waiting_for=missing)
     async with server.client.get(server.base + "/readyz") as response:
         assert response.status == 503
         assert await response.json() == {"ready": False, "waiting_for": missing}
+    assert "\nkhulasa_ready 0.0\n" in (await server.get("/metrics"))[1]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ def used() -> Metrics:
     lane = Lane({Priority.INTERACTIVE: 3}, {Priority.INTERACTIVE: 1.5}, requests=2)
     metrics.watch(lambda: {"mt": lane})
     metrics.refresh()
+    metrics.readiness(ready=True)
     return metrics
 
 
@@ -102,7 +103,10 @@ def test_names_and_labels_are_those_of_the_contract() -> None:
         for family in used().registry.collect()
         if family.name.startswith("khulasa_")
     }
-    extra = {"khulasa_engine_rebuilds": {frozenset({"model", "result"})}}
+    extra = {
+        "khulasa_engine_rebuilds": {frozenset({"model", "result"})},
+        "khulasa_ready": {frozenset[str]()},
+    }
 
     assert families == {name: {frozenset(labels)} for name, labels in CONTRACT.items()} | extra
 
@@ -129,7 +133,7 @@ def test_what_happened_is_what_is_shown() -> None:
 
 def test_a_known_model_has_its_series_before_anything_happened() -> None:
     """Rates and ratios are 0, not absent, before the first event."""
-    metrics = Metrics("1", CollectorRegistry())
+    metrics = Metrics("1", CollectorRegistry(), finding_kinds=["SENTINEL"])
     metrics.add_model("mt")
     metrics.add_model("mt")
     queue = {"model": "mt", "priority": "bulk"}
@@ -137,6 +141,7 @@ def test_a_known_model_has_its_series_before_anything_happened() -> None:
     assert value(metrics, "khulasa_rejected_total", **queue, reason="OVERLOADED") == 0
     assert value(metrics, "khulasa_queue_wait_seconds_count", **queue) == 0
     assert value(metrics, "khulasa_tokens_total", model="mt", direction="output") == 0
+    assert value(metrics, "khulasa_findings_total", model="mt", kind="SENTINEL") == 0
 
 
 def test_a_replaced_model_leaves_no_series_behind() -> None:
