@@ -107,7 +107,7 @@ class Trimming(_Part):
     """Rows of the checkpoint's output layer."""
     parameters_before: int
     map: RelativePath
-    """JSON with the checkpoint's row of every piece kept, in order: `source` and `target`."""
+    """JSON: the checkpoint's row of every piece kept; `shared`, or `source` and `target`."""
     languages: tuple[str, ...] = ()
     """Whose scripts were kept; empty where scripts did not decide."""
     corpus_sha256: str = ""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from khulasa_server.bundles import canary
 from khulasa_server.bundles.building import checkpoint as checkpoints
-from khulasa_server.bundles.building import describe, marian, mt5, network, vocabulary
+from khulasa_server.bundles.building import describe, marian, mt5, network
+from khulasa_server.bundles.building.selection import select
 from khulasa_server.bundles.building.staging import staged
 from khulasa_server.bundles.building.tools import require
 from khulasa_server.bundles.errors import BuildError, CheckpointError
@@ -67,13 +68,14 @@ def build(
     with staged(output) as stage:
         say(f"reading {origin.directory}")
         source = checkpoints.read(origin.directory)
-        vocabularies = _vocabularies(source, options)
+        selection = select(source, options.keep, full=options.full_vocabulary)
         say(f"converting to {options.quantization}")
-        parameters = _convert(source, vocabularies, options.quantization, stage / MODEL_DIRECTORY)
+        model = stage / MODEL_DIRECTORY
+        parameters = _convert(source, selection.vocabularies, options.quantization, model)
         draft = describe.draft(
             stage,
             source,
-            vocabularies=vocabularies,
+            selection=selection,
             parameters=parameters,
             origin=origin,
             options=options,
@@ -82,12 +84,6 @@ def build(
         manifest = _with_golden(stage, draft, recorder).sealed()
         (stage / MANIFEST_NAME).write_text(manifest.to_json(), "utf-8")
     return load(output)
-
-
-def _vocabularies(source: Checkpoint, options: BuildOptions) -> Vocabularies:
-    if source.architecture is Architecture.MARIAN:
-        return vocabulary.marian(source, full=options.full_vocabulary)
-    return vocabulary.mt5(source)
 
 
 def _convert(

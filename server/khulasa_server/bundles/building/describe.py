@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from khulasa_server.bundles.building import card as cards
-from khulasa_server.bundles.building import defaults, machine
+from khulasa_server.bundles.building import defaults, machine, network
 from khulasa_server.bundles.building.languages import canonical
 from khulasa_server.bundles.building.profiles import profile_of
 from khulasa_server.bundles.building.tools import versions
@@ -17,6 +17,7 @@ from khulasa_server.bundles.building.vocabulary import TARGET_TOKEN
 from khulasa_server.bundles.errors import BuildError
 from khulasa_server.bundles.manifest import (
     MANIFEST_NAME,
+    MODEL_DIRECTORY,
     Architecture,
     File,
     Manifest,
@@ -24,6 +25,7 @@ from khulasa_server.bundles.manifest import (
     Source,
     Task,
     Tokenizer,
+    Trimming,
 )
 from khulasa_server.bundles.store import digest_file
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from khulasa_server.bundles.building.checkpoint import Checkpoint
+    from khulasa_server.bundles.building.selection import Selection
+    from khulasa_server.bundles.building.trimming import Keep
     from khulasa_server.bundles.building.vocabulary import Vocabularies
 
 _TASKS = {Architecture.MARIAN: Task.TRANSLATE, Architecture.MT5: Task.SUMMARIZE}
@@ -44,6 +48,7 @@ _TOKENIZERS = {
 _CARD = "README.md"
 _NOTICE = "NOTICE"
 _LICENSE = "LICENSE"
+_MAP = "kept_pieces.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +63,7 @@ class BuildOptions:
         languages: BCP-47 codes of the input.
         target_languages: BCP-47 codes of the output.
         full_vocabulary: keep pieces that one side of a Marian model never uses.
+        keep: what to keep of an mT5 vocabulary; None: everything.
         demonstration: the model is for show, not for use.
         production_build: command that builds the real model; for demonstrations.
         model_card: Markdown file to use in place of the checkpoint's README.md.
@@ -70,6 +76,7 @@ class BuildOptions:
     languages: tuple[str, ...] = ()
     target_languages: tuple[str, ...] = ()
     full_vocabulary: bool = False
+    keep: Keep | None = None
     demonstration: bool = False
     production_build: str = ""
     model_card: Path | None = None
@@ -99,7 +106,7 @@ def draft(
     stage: Path,
     checkpoint: Checkpoint,
     *,
-    vocabularies: Vocabularies,
+    selection: Selection,
     parameters: int,
     origin: Origin,
     options: BuildOptions,
@@ -109,7 +116,7 @@ def draft(
     Args:
         stage: the bundle being made; holds the converted model.
         checkpoint: what it is made from.
-        vocabularies: what the model reads and writes.
+        selection: what the model reads and writes.
         parameters: numbers in its weights.
         origin: where the checkpoint came from.
         options: what the caller decides.
@@ -123,11 +130,12 @@ def draft(
     card = cards.metadata(checkpoint.directory / _CARD)
     name = options.name or _slug(origin.name)
     source = _source(checkpoint, card, origin, options)
+    vocabularies = selection.vocabularies
     targets = _target_tokens(vocabularies)
     read, written = _languages(checkpoint, card, origin, options, targets)
-    tokenizer = _TOKENIZERS[checkpoint.architecture]
-    for file in {tokenizer.source, tokenizer.target}:
-        shutil.copyfile(checkpoint.file(file), stage / file)
+    for file, content in selection.tokenizer.items():
+        (stage / file).write_bytes(content)
+    trimming = _trimming(stage, checkpoint, selection, options)
     _write_texts(stage, checkpoint, cards.notice(name, source, options.quantization), options)
     return Manifest(
         name=name,
@@ -143,13 +151,29 @@ def draft(
         parameters=parameters,
         vocabulary_size=len(vocabularies.target),
         source_vocabulary_size=len(vocabularies.source),
+        trimming=trimming,
         limits=defaults.limits(checkpoint),
         generation=defaults.generation(checkpoint),
-        tokenizer=tokenizer,
+        tokenizer=_TOKENIZERS[checkpoint.architecture],
         files=_files(stage),
         tools=_tools(),
-        cpu=machine.fingerprint(),
+        cpu=machine.fingerprint(stage / MODEL_DIRECTORY),
         golden=(),
+    )
+
+
+def _trimming(
+    stage: Path, checkpoint: Checkpoint, selection: Selection, options: BuildOptions
+) -> Trimming | None:
+    if not selection.trimmed:
+        return None
+    (stage / _MAP).write_text(selection.map_json(), "utf-8")
+    return Trimming(
+        pieces_before=selection.rows_before,
+        parameters_before=network.parameters_before(checkpoint.weights),
+        map=_MAP,
+        languages=tuple(map(canonical, options.keep.languages)) if options.keep else (),
+        corpus_sha256=selection.corpus_sha256,
     )
 
 
@@ -192,13 +216,23 @@ def _languages(
     settings, profile = checkpoint.tokenizer_config, profile_of(origin.repository)
     if checkpoint.architecture is Architecture.MT5:
         known = profile.languages if profile else cards.languages_of(card)
-        read = _codes("languages", origin, options.languages, known)
+        read = _kept(_codes("languages", origin, options.languages, known), options.keep)
         return read, read
     source, target = (
         (str(settings[key]),) if settings.get(key) else () for key in ("source_lang", "target_lang")
     )
     written = _codes("target-languages", origin, options.target_languages, tuple(targets) or target)
     return _codes("languages", origin, options.languages, source), written
+
+
+def _kept(known: tuple[str, ...], keep: Keep | None) -> tuple[str, ...]:
+    """Languages that a model still serves after its vocabulary was cut down to some."""
+    if keep is None or not keep.languages:
+        return known
+    kept = set(map(canonical, keep.languages))
+    if not kept & set(known):
+        raise BuildError(f"the model knows none of {', '.join(sorted(kept))}")
+    return tuple(code for code in known if code in kept)
 
 
 def _codes(

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
-# CTranslate2's names, best first, each with the processor flags it needs.
-_SETS = (("AVX512", {"avx512f", "avx512bw", "avx512vl"}), ("AVX2", {"avx2", "fma"}))
+_MODEL = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
+_KERNELS = re.compile(r"(?:Selected ISA|GEMM_S8 backend): (\w+)")
+_PROBE = "import ctranslate2, sys; ctranslate2.Translator(sys.argv[1], intra_threads=1)"
 
 
-def fingerprint() -> str:
-    """Processor and the instruction set CTranslate2 chooses on it, or was told to use."""
-    fields = _cpu_fields()
-    model = fields.get("model name", platform.processor() or platform.machine())
-    flags = set(fields.get("flags", "").split())
-    best = next((name for name, needed in _SETS if needed <= flags), "GENERIC")
-    return f"{model}, {os.environ.get('CT2_FORCE_CPU_ISA', best)}"
+def fingerprint(model: Path) -> str:
+    """Processor, and the instruction set and int8 backend that CTranslate2 chooses on it.
+
+    Args:
+        model: directory of a converted model, which has to be loaded to find out.
+    """
+    return ", ".join([_processor(), *_kernels(model)])
 
 
-def _cpu_fields() -> dict[str, str]:
-    if not _CPUINFO.is_file():
-        return {}
-    first = _CPUINFO.read_text("utf-8").partition("\n\n")[0]
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
+def _processor() -> str:
+    found = _MODEL.search(_CPUINFO.read_text("utf-8")) if _CPUINFO.is_file() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _kernels(model: Path) -> list[str]:
+    # CTranslate2 tells its choice in its log only, when the first model of a process is loaded.
+    environment = {**os.environ, "CT2_VERBOSE": "1"}
+    command = [sys.executable, "-c", _PROBE, str(model)]
+    done = subprocess.run(  # noqa: S603 - our own interpreter and a constant program
+        command, env=environment, capture_output=True, text=True, check=False
+    )
+    return _KERNELS.findall(done.stderr)

@@ -7,6 +7,8 @@ Here everything is read from the tensors, which cannot be wrong about themselves
 
 from __future__ import annotations
 
+import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,11 +93,32 @@ def set_vocabularies(spec: Any, vocabularies: Vocabularies) -> None:  # noqa: AN
 
 
 def parameters(spec: Any) -> int:  # noqa: ANN401 - CTranslate2 has no types
-    """Numbers in the weights of an optimized model: no scales, no computed positions."""
+    """Numbers in the weights of an optimized model: no scales, positions or biases of pieces."""
+    left_out = ("_scale", "position_encodings/encodings", "projection/bias")
     return sum(
-        int(np.prod(value.shape))
+        math.prod(value.shape)
         for name, value in spec.variables().items()
-        if not isinstance(value, str)
-        and not value.is_scalar()
-        and not name.endswith(("_scale", "position_encodings/encodings"))
+        if not isinstance(value, str) and not value.is_scalar() and not name.endswith(left_out)
     )
+
+
+# Names under which the embedding is stored again, and buffers that are no parameters.
+_COPIES = re.compile(r"(?:.*\.)?(?:encoder|decoder)\.embed_tokens\.weight")
+_BUFFERS = re.compile(r".*\.embed_positions\.weight|final_logits_bias")
+
+
+def parameters_before(weights: Weights) -> int:
+    """Numbers in a checkpoint's weights, each shared matrix counted once."""
+    shared = next(
+        (weights[name] for name in ("shared.weight", "model.shared.weight") if name in weights),
+        None,
+    )
+    total = 0
+    for name in weights:
+        copied = shared is not None and (
+            _COPIES.fullmatch(name)
+            or (name == "lm_head.weight" and np.array_equal(weights[name], shared))
+        )
+        if not copied and not _BUFFERS.fullmatch(name):
+            total += math.prod(weights.size(name))
+    return total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import sentencepiece
 from khulasa_server.bundles.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from khulasa_server.bundles.building.checkpoint import Checkpoint
@@ -67,6 +67,11 @@ class Vocabularies:
     unknown: str
     languages: tuple[str, ...] = ()
 
+    def keep(self, rows: Sequence[int]) -> Vocabularies:
+        """The same with only these rows of a vocabulary that both sides share, ascending."""
+        kept = self.source.only(self.source.pieces[row] for row in rows)
+        return replace(self, source=kept, target=kept)
+
 
 def spm_pieces(path: Path) -> tuple[str, ...]:
     """Pieces of a SentencePiece model by their number.
@@ -106,6 +111,11 @@ def marian(checkpoint: Checkpoint, *, full: bool = False) -> Vocabularies:
         if special not in read.pieces or special not in write.pieces:
             raise CheckpointError(f"{checkpoint.directory}: vocab.json lacks {special}")
     return Vocabularies(read, write, start, end, unknown, languages)
+
+
+def marian_rows(checkpoint: Checkpoint) -> int:
+    """Rows of a Marian model's output layer, before anything is left out."""
+    return len(_marian_tables(checkpoint)[1])
 
 
 def _marian_tables(checkpoint: Checkpoint) -> tuple[dict[str, int], dict[str, int]]:

@@ -27,6 +27,8 @@ class _File(Protocol):
 
     def names(self) -> Sequence[str]: ...
 
+    def size(self, name: str) -> tuple[int, ...]: ...
+
     def read(self, name: str) -> Tensor: ...
 
 
@@ -53,6 +55,10 @@ class Weights:
             listed = ", ".join(path.name for path in self.files)
             raise CheckpointError(f"tensor {name} is missing from {listed}")
         return self._places[name].read(name)
+
+    def size(self, name: str) -> tuple[int, ...]:
+        """Size of a tensor that is there, without reading it."""
+        return self._places[name].size(name)
 
     def first(self, *names: str) -> Tensor:
         """The tensor of the first of these names that is there.
@@ -106,6 +112,9 @@ class _Safetensors:
     def names(self) -> Sequence[str]:
         return list(self._handle.keys())
 
+    def size(self, name: str) -> tuple[int, ...]:
+        return tuple(self._handle.get_slice(name).get_shape())
+
     def read(self, name: str) -> Tensor:
         if self._handle.get_slice(name).get_dtype() == "BF16":
             # numpy has no bfloat16.
@@ -128,6 +137,9 @@ class _Pickle:
 
     def names(self) -> Sequence[str]:
         return [name for name, value in self._tensors.items() if hasattr(value, "float")]
+
+    def size(self, name: str) -> tuple[int, ...]:
+        return tuple(self._tensors[name].shape)
 
     def read(self, name: str) -> Tensor:
         return np.array(self._tensors[name].detach().float().numpy())
