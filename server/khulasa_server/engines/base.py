@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Tokens = tuple[str, ...]
-"""Pieces of one model input, in the model's vocabulary, end-of-sequence token included."""
+"""Pieces of one model input, end-of-sequence token included; to the model, a piece that its
+vocabulary lacks is `<unk>`."""
+
+END = "</s>"
+"""The end-of-sequence token of both families of models."""
+UNKNOWN = "<unk>"
+"""What a piece outside the vocabulary is to the model."""
 
 
 class Finish(Enum):
@@ -29,6 +35,8 @@ class GenerationOptions:
     Args:
         beam_size: beams, 1 to 16; 1 is greedy.
         max_output_tokens: most tokens written, end of sequence not counted; at least 1.
+            Decoding stops after so many steps, so a text of exactly this length is `LENGTH`:
+            the model had no step left to say that it is complete.
         length_penalty: exponent of the length that divides a beam's score; 0 turns it off.
         no_repeat_ngram_size: no n-gram of this size is written twice; 0 turns it off.
         repetition_penalty: above 1, already written tokens become less likely.
@@ -52,7 +60,8 @@ class Generation:
         text: the output, detokenized.
         tokens: its pieces, without end of sequence.
         score: mean log-probability per output token, end of sequence counted where it was
-            written, length penalty 1; 0.0 for an output without any token.
+            written, length penalty 1; 0.0 for an output without any token. Bans share out the
+            banned tokens' probability, so under one it is above the teacher-forced score.
         finish: why it ended.
     """
 
@@ -85,14 +94,19 @@ class Engine(Protocol):
         ...
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        """Pieces of each text, end of sequence appended; never cut."""
+        """Pieces of each text, end of sequence appended; never cut.
+
+        Raises:
+            EngineInputError: a text holds a lone surrogate.
+        """
         ...
 
     def generate(self, batch: Sequence[Tokens], options: GenerationOptions) -> list[Generation]:
-        """Output of each input, in the order given.
+        """Output of each input, in the order given; empty for an input without any piece.
 
         Raises:
-            EngineInputError: an input is longer than the model's positions.
+            EngineInputError: an input, or what is asked for, is longer than the model's
+                positions, or the target token is not one of the model's.
             EngineError: the engine failed; nothing of the batch was computed.
         """
         ...
@@ -100,7 +114,13 @@ class Engine(Protocol):
     def score(self, batch: Sequence[Tokens], targets: Sequence[Tokens]) -> list[list[float]]:
         """Teacher-forced log-probability of each target token, end of sequence last.
 
-        `targets` hold no end of sequence; each row is one longer than its target.
+        Rows of `batch` are what the model reads: for a model with several targets, the token
+        of one stands in front already. `targets` hold no end of sequence; each row of the
+        result is one longer than its target. No option changes these scores.
+
+        Raises:
+            EngineInputError: an input or a target is longer than the model's positions.
+            EngineError: the engine failed.
         """
         ...
 
@@ -118,4 +138,13 @@ class EngineError(Exception):
 
 
 class EngineInputError(EngineError):
-    """One input can never be run, whatever it is batched with."""
+    """One input can never be run, whatever it is batched with.
+
+    Args:
+        message: what is wrong with it.
+        index: its place in the batch; None: every input of the batch is meant.
+    """
+
+    def __init__(self, message: str, *, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
