@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence  # noqa: TC003 - pydantic reads annotations at run time
 from pathlib import Path  # noqa: TC003 - pydantic reads annotations at run time
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict
 
-Names = Annotated[tuple[str, ...], NoDecode]
-"""Comma-separated in the environment."""
+
+def _split(value: object) -> object:
+    """`a, b` as ("a", "b"); what is no string is left to pydantic."""
+    if isinstance(value, str):
+        return tuple(filter(None, map(str.strip, value.split(","))))
+    return value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Comma-separated in the environment and on the command line."""
 
 
 class Settings(BaseSettings):
     """What an operator chooses; durations are seconds, sizes are bytes or code points."""
 
     model_config = SettingsConfigDict(
-        env_prefix="KHULASA_", frozen=True, extra="forbid", use_attribute_docstrings=True
+        env_prefix="KHULASA_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        cli_prog_name="khulasa-server serve",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
     )
 
     listen: str = "[::]:50051"
@@ -75,3 +99,13 @@ class Settings(BaseSettings):
     """Least severe level that is logged."""
     otlp_endpoint: str = Field(default="", repr=False)
     """Where traces go; empty: nowhere."""
+
+
+def parse(arguments: Sequence[str]) -> Settings:
+    """Settings from command-line flags, which win over the environment.
+
+    Raises:
+        ValidationError: a value is out of range.
+        SystemExit: `--help`, or a flag that does not exist.
+    """
+    return CliApp.run(Settings, cli_args=list(arguments))

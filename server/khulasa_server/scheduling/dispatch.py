@@ -38,6 +38,7 @@ class Batch:
         shape: of the batch.
         predicted_seconds: of its run time.
         started_at: on the scheduler's clock.
+        crowded: others were left waiting for this model.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Batch:
     shape: Shape
     predicted_seconds: float
     started_at: float
+    crowded: bool
 
     @property
     def inputs(self) -> list[Tokens]:
@@ -91,6 +93,7 @@ class Dispatcher:
         self._on_health = on_health
         self._arbiter = Arbiter(settings.slots, settings.bulk_share, settings.bulk_batch_seconds)
         self._batches: dict[Batch, None] = {}
+        self._completed = 0
 
     @property
     def running(self) -> int:
@@ -212,7 +215,7 @@ class Dispatcher:
                 self._board.observer.waited(lane.name, waiter.request.priority, wait)
         shape = shape_of(items)
         seconds = lane.estimator.cost.predict(shape)
-        batch = Batch(lane.name, tuple(items), shape, seconds, now)
+        batch = Batch(lane.name, tuple(items), shape, seconds, now, crowded=lane.waits)
         self._batches[batch] = None
         lane.running += 1
         return batch
@@ -228,6 +231,7 @@ class Dispatcher:
         self._learn(lane, batch, generations, seconds, now)
         for item, generation in zip(batch.items, generations, strict=True):
             self._finish(item, generation, seconds)
+        self._completed += 1
 
     def _learn(
         self,
@@ -238,6 +242,8 @@ class Dispatcher:
         now: float,
     ) -> None:
         lane.estimator.cost.observe(batch.shape, seconds, now)
+        if batch.crowded:
+            lane.estimator.observe_price(sum(item.seconds for item in batch.items), seconds)
         for item, generation in zip(batch.items, generations, strict=True):
             lane.estimator.observe_output(item.length, generation.output_tokens)
         self._board.observer.batch(
@@ -259,7 +265,9 @@ class Dispatcher:
         for waiter in list(item.waiters):
             started = waiter.submitted_at if waiter.started_at is None else waiter.started_at
             wait = started - waiter.submitted_at
-            completion = Completion(generation, wait, seconds, cached=waiter.joined)
+            completion = Completion(
+                generation, wait, seconds, cached=waiter.joined, batch=self._completed
+            )
             self._board.settle(waiter, completion, "completed")
 
     def failed(self, batch: Batch, error: Exception, now: float) -> None:

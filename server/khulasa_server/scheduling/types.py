@@ -97,12 +97,14 @@ class Completion:
         queue_seconds: from submission to the start of its batch.
         inference_seconds: the batch's run time.
         cached: True: no engine ran for it, an equal segment had or was having its turn.
+        batch: number of its batch in this process; items that ran together share it.
     """
 
     generation: Generation
     queue_seconds: float
     inference_seconds: float
     cached: bool = False
+    batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,75 @@
+# Everything runs from .venv and build/, both made here; nothing is installed elsewhere.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := server clients proto tests
+PACKAGES := proto/pyproject.toml clients/python/pyproject.toml pyproject.toml
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# One thread for whatever brings OpenMP: two of them on a busy core are 20 times slower.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test check unit parity bench mutation proto bundles format lint types image clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+# What a machine must have, said in one sentence where it has not.
+$(VENV)/created:
+	@test -n "$(PYTHON)" || { echo "khulasa needs Python 3.11 or newer, and none was found on PATH" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "khulasa needs Python's venv module (on Debian: apt install python3-venv)" >&2; exit 1; }
+	@test "$$(uname -s)-$$(uname -m)" = Linux-x86_64 || echo "khulasa is tested on Linux x86-64; this is $$(uname -s) $$(uname -m)" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/created $(PACKAGES)
+	@echo "installing khulasa into $(VENV) …"
+	@$(PIP) install --editable ./proto --editable './clients/python[cli]' --editable . || { echo "the packages could not be installed: is the package index reachable?" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/developed: $(VENV)/installed
+	@echo "installing the development tools into $(VENV) …"
+	@$(PIP) install --editable ./proto --editable './clients/python[cli]' --editable '.[dev]' || { echo "the packages could not be installed: is the package index reachable?" >&2; exit 1; }
+	@touch $@
+
+demo: $(VENV)/installed ## Summarize and translate a news article with the embedded models
+	@$(BIN)/python tests/e2e/demo.py
+
+test: check unit ## Everything that must pass: format, lint, types, contracts, tests
+
+check: $(VENV)/developed
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python proto/contract.py lint breaking check
+
+unit: $(VENV)/developed
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+PARITY := build/parity
+$(PARITY)/installed: pyproject.toml proto/pyproject.toml
+	@test -n "$(PYTHON)" || { echo "khulasa needs Python 3.11 or newer" >&2; exit 1; }
+	@echo "installing the reference (torch, transformers) into $(PARITY) …"
+	@$(PYTHON) -m venv $(PARITY)
+	@$(PARITY)/bin/python -m pip --disable-pip-version-check --quiet install --editable ./proto --editable '.[convert,transformers,parity]'
+	@touch $@
+
+parity: $(PARITY)/installed ## Compare with transformers as the reference (installs torch)
+	@$(PARITY)/bin/python -m pytest tests/parity --numprocesses 0
+
+proto: $(VENV)/developed ## Generate the code from proto/khulasa/v1
+	@$(BIN)/python proto/contract.py lint generate
+
+format: $(VENV)/developed ## Format the code
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+
+lint: check ## Format, lint, types, import contracts, proto: without running tests
+
+clean: ## Remove everything that was made here
+	rm -rf $(VENV) build

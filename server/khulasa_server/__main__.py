@@ -1,0 +1,5 @@
+"""`python -m khulasa_server` is the `khulasa-server` command."""
+
+from khulasa_server.cli import main
+
+main()

@@ -1,0 +1,72 @@
+"""From a bundle on disk to an engine that has been seen to do what it did when it was built."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from khulasa_server.bundles import canary, store
+from khulasa_server.bundles.errors import BundleError
+from khulasa_server.engines.base import GenerationOptions
+from khulasa_server.engines.loading import load
+
+if TYPE_CHECKING:
+    from khulasa_server.bundles.canary import CanaryReport, Mode
+    from khulasa_server.bundles.store import Bundle
+    from khulasa_server.engines.base import Engine
+
+EngineKind = Literal["ctranslate2", "transformers", "scripted"]
+
+GREEDY = GenerationOptions(beam_size=1, max_output_tokens=16)
+"""How golden outputs are made: nothing but the weights decides."""
+
+
+class CanaryError(BundleError):
+    """The loaded model does not score its golden outputs as it did when it was built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """An engine that may serve."""
+
+    engine: Engine
+    report: CanaryReport
+    load_seconds: float
+
+
+def load_proven(
+    bundle: Bundle, kind: EngineKind, *, workers: int, threads: int, mode: Mode
+) -> Proven:
+    """Check digests, load, check golden outputs, warm up; blocks for seconds.
+
+    Raises:
+        BundleError: a digest or a golden output differs, in one sentence that says which.
+        EngineError: the engine could not be loaded.
+    """
+    started = time.monotonic()
+    store.verify_files(bundle)
+    engine = load(kind, bundle.path, bundle.manifest, workers=workers, threads=threads)
+    try:
+        # The scripted engine has no weights that could be wrong.
+        report = NOT_CHECKED if kind == "scripted" else prove(engine, bundle, mode)
+        engine.warm_up()
+    except BaseException:
+        engine.close()
+        raise
+    return Proven(engine, report, time.monotonic() - started)
+
+
+def prove(engine: Engine, bundle: Bundle, mode: Mode) -> CanaryReport:
+    """Compare an engine with its bundle's golden outputs.
+
+    Raises:
+        CanaryError: scores moved further than kernels of another processor move them.
+    """
+    report = canary.check(engine, bundle.manifest, GREEDY, mode)
+    if not report.passed:
+        raise CanaryError(f"{bundle.manifest.name}: {'; '.join(report.differences)}")
+    return report
+
+
+NOT_CHECKED = canary.CanaryReport((), (), 0, 0.0, 0.0)

@@ -1,0 +1,245 @@
+"""Four verbs: startup, serve, drain, stop. Signal handlers only set flags."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from khulasa_server import __version__
+from khulasa_server.bundles import store
+from khulasa_server.engines.plan import plan_threads
+from khulasa_server.engines.threads import usable_cores
+from khulasa_server.observability.http import HttpPort, Readiness
+from khulasa_server.observability.logs import handle_loop_exception, logger
+from khulasa_server.observability.metrics import Metrics
+from khulasa_server.rpc import models, summarization, translation
+from khulasa_server.rpc.handlers import Gate
+from khulasa_server.rpc.health import HealthBoard, full_names
+from khulasa_server.rpc.port import Registered, bind_server, build_server
+from khulasa_server.rpc.requests import Bounds
+from khulasa_server.scheduling import Scheduler, SchedulerSettings
+from khulasa_server.tasks.catalog import Catalog, ModelState
+from khulasa_server.tasks.desk import Desk
+from khulasa_server.tasks.fleet import Fleet, LoadOptions
+from khulasa_server.tasks.offload import Offload
+from khulasa_server.tasks.summarize import Summarizer
+from khulasa_server.tasks.translate import Translator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from khulasa_server.bundles.store import Bundle
+    from khulasa_server.config import Settings
+
+log = logger(__name__)
+
+TEXT_THREADS: Final = 2
+"""For splitting long texts; it holds the interpreter's lock, so more would not be faster."""
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class Server:
+    """One process of khulasa, made and run on one event loop.
+
+    Args:
+        settings: what the operator chose.
+
+    Raises:
+        ValueError: two settings, or a setting and this machine, contradict each other.
+        BundleError: a configured bundle is not there or cannot be read.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = time.monotonic
+        self._bundles = _configured(settings)
+        self._plan = plan_threads(settings.threads, usable_cores())
+        self._stopping = asyncio.Event()
+        self._forced = asyncio.Event()
+        self.catalog = Catalog()
+        self.metrics = Metrics(__version__)
+        self.board = HealthBoard(self.catalog, full_names(settings.required_services))
+        self._engines = ThreadPoolExecutor(self._plan.workers, thread_name_prefix="engine")
+        self._texts = ThreadPoolExecutor(TEXT_THREADS, thread_name_prefix="text")
+        self._scheduler = self._make_scheduler()
+        self._fleet = self._make_fleet()
+        self._gate = Gate(_bounds(settings), self._clock, asyncio.Event())
+        self._grpc = build_server(
+            settings, self._services(), self.board, self.metrics.grpc, self._clock
+        )
+        self._http = HttpPort(self.metrics, self._readiness)
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Start, serve until a signal or `request_stop`, drain, stop."""
+        with self._signals():
+            try:
+                await self.startup()
+                await self.serve()
+                await self.drain()
+            finally:
+                await self.stop()
+
+    async def startup(self) -> None:
+        """Bind both ports, then load the models; says on stdout where it listens.
+
+        Raises:
+            OSError: a port is taken; the message names the address.
+        """
+        asyncio.get_running_loop().set_exception_handler(handle_loop_exception)
+        grpc_address = bind_server(self._grpc, self._settings.listen)
+        http_address = await self._http.start(self._settings.metrics_listen)
+        await self._grpc.start()
+        log.info("threads_chosen", **asdict(self._plan))
+        loading = asyncio.ensure_future(self._fleet.load_all(self._bundles))
+        await _first(loading, self._stopping)
+        if not self._stopping.is_set():
+            self._announce(_joined(grpc_address), _joined(http_address))
+
+    async def serve(self) -> None:
+        """Wait to be told to stop."""
+        await self._stopping.wait()
+
+    async def drain(self) -> None:
+        """Say so, wait until balancers have seen it, then let calls in flight end.
+
+        A second signal cuts both short.
+        """
+        log.info("draining", delay=self._settings.drain_delay, grace=self._settings.drain_grace)
+        await self.board.drain()
+        await _first(asyncio.ensure_future(asyncio.sleep(self._settings.drain_delay)), self._forced)
+        self._gate.draining.set()
+        self._scheduler.begin_drain()
+        for model in self.catalog:
+            if model.state is ModelState.READY:
+                model.state = ModelState.DRAINING
+        grace = 0.0 if self._forced.is_set() else self._settings.drain_grace
+        await _first(asyncio.ensure_future(self._grpc.stop(grace)), self._forced)
+
+    async def stop(self) -> None:
+        """Free everything; what still runs in an engine ends first, since it cannot be cut."""
+        await self._grpc.stop(0)
+        await self._scheduler.close()
+        await self._fleet.close()
+        await self._http.close()
+        for executor in (self._engines, self._texts):
+            executor.shutdown()
+        log.info("stopped")
+
+    def request_stop(self) -> None:
+        """Begin to drain; the second time, stop waiting for calls in flight."""
+        (self._forced if self._stopping.is_set() else self._stopping).set()
+
+    def _make_scheduler(self) -> Scheduler:
+        settings = self._settings
+        scheduler = Scheduler(
+            SchedulerSettings(
+                slots=self._plan.workers,
+                queue_seconds=settings.queue_seconds,
+                bulk_queue_seconds=settings.bulk_queue_seconds,
+                cache_bytes=settings.cache_bytes,
+            ),
+            executor=self._engines,
+            rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+            clock=self._clock,
+            observer=self.metrics,
+            on_health=self._model_health,
+        )
+        self.metrics.watch(lambda: scheduler.statistics().lanes)
+        return scheduler
+
+    def _make_fleet(self) -> Fleet:
+        settings = self._settings
+        options = LoadOptions(settings.engine, self._plan, settings.canary, self._engines)
+        return Fleet(self.catalog, self._scheduler, self.metrics, options, self.board.refresh)
+
+    def _services(self) -> list[Registered]:
+        desk = Desk(self.catalog, self._scheduler, Offload(self._texts), self.metrics, self._clock)
+        translator = Translator(desk)
+        translate = translation.TranslationServicer(translator, self._gate)
+        summarize = summarization.SummarizationServicer(Summarizer(desk, translator), self._gate)
+        describe = models.ModelServicer(self.catalog, self._settings, self._gate)
+        return [
+            Registered(translation.SERVICE, translate.handlers()),
+            Registered(summarization.SERVICE, summarize.handlers()),
+            Registered(models.SERVICE, describe.handlers()),
+        ]
+
+    def _readiness(self) -> Readiness:
+        return Readiness(self.board.ready(), self.board.waiting_for())
+
+    def _model_health(self, name: str, serving: bool) -> None:  # noqa: FBT001 - the scheduler's shape
+        task = asyncio.ensure_future(self._fleet.set_health(name, serving=serving))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _announce(self, grpc_address: str, metrics_address: str) -> None:
+        line = {
+            "event": "serving",
+            "grpc": grpc_address,
+            "metrics": metrics_address,
+            "ready": self.board.ready(),
+            "models": {model.name: model.state.value for model in self.catalog},
+            "version": __version__,
+        }
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+
+        def flag(_signal: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self.request_stop)
+
+        before = {number: signal.signal(number, flag) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _configured(settings: Settings) -> list[Bundle]:
+    """The bundles to serve; their files are checked when they are loaded."""
+    if not settings.models:
+        return store.embedded()
+    return [store.load(store.resolve(name)) for name in settings.models]
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        max_code_points=settings.max_code_points,
+        max_request_code_points=settings.max_request_code_points,
+        max_contents=settings.max_contents,
+        default_deadline=settings.default_deadline,
+        max_deadline=settings.max_deadline,
+    )
+
+
+def _joined(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _first(work: asyncio.Future[None], flag: asyncio.Event) -> None:
+    """Wait for the work, or for a flag that makes it pointless; its failure is raised."""
+    waiting = asyncio.ensure_future(flag.wait())
+    both: tuple[asyncio.Future[Any], ...] = (work, waiting)
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        for future in both:
+            future.cancel()
+        await asyncio.gather(*both, return_exceptions=True)

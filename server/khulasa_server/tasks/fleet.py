@@ -1,0 +1,169 @@
+"""The loaded models of one process: brought up one by one, each by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from khulasa_server.bundles.errors import BundleError
+from khulasa_server.bundles.manifest import Task
+from khulasa_server.engines.base import Engine, EngineError
+from khulasa_server.engines.proving import load_proven, prove
+from khulasa_server.observability.logs import logger
+from khulasa_server.observability.metrics import Metrics, ModelFacts
+from khulasa_server.scheduling import ModelProfile
+from khulasa_server.tasks.catalog import Model, ModelState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from concurrent.futures import Executor
+
+    from khulasa_server.bundles.canary import Mode
+    from khulasa_server.bundles.store import Bundle
+    from khulasa_server.engines.plan import ThreadPlan
+    from khulasa_server.engines.proving import EngineKind, Proven
+    from khulasa_server.scheduling import Scheduler
+    from khulasa_server.tasks.catalog import Catalog
+
+log = logger(__name__)
+
+SUMMARY_RATIO = 0.3
+"""Output tokens of a summary for each of input, until the scheduler has learned better."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How every model is loaded, and where that blocks."""
+
+    kind: EngineKind
+    plan: ThreadPlan
+    canary: Mode
+    executor: Executor
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Loads the configured bundles and keeps the catalog in step with them.
+
+    Args:
+        catalog: where the models are listed.
+        scheduler: runs the loaded ones.
+        metrics: told what serves.
+        options: how to load.
+        changed: awaited after each change of a model's state.
+    """
+
+    catalog: Catalog
+    scheduler: Scheduler
+    metrics: Metrics
+    options: LoadOptions
+    changed: Callable[[], Awaitable[None]]
+
+    async def load_all(self, bundles: Sequence[Bundle]) -> None:
+        """Load every bundle; one that fails leaves the others alone."""
+        for bundle in bundles:
+            self.metrics.add_model(self.catalog.add(bundle.manifest).name)
+        await self.changed()
+        for bundle in bundles:
+            await self._load(self.catalog.models[bundle.manifest.name], bundle)
+            await self.changed()
+
+    async def set_health(self, name: str, *, serving: bool) -> None:
+        """Follow an engine that fell, or came back."""
+        model = self.catalog.models[name]
+        if model.state in {ModelState.READY, ModelState.FAILED}:
+            model.state = ModelState.READY if serving else ModelState.FAILED
+            model.detail = "" if serving else "its engine failed and is being rebuilt"
+            await self.changed()
+
+    async def close(self) -> None:
+        """Free every engine; nothing may run any more."""
+        for model in self.catalog:
+            if model.engine is not None:
+                engine, model.engine = await self.scheduler.remove_model(model.name), None
+                engine.close()
+
+    async def _load(self, model: Model, bundle: Bundle) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            proven = await loop.run_in_executor(self.options.executor, self._prove, bundle)
+        except (BundleError, EngineError) as error:
+            model.state, model.detail = ModelState.FAILED, str(error)
+            log.error("model_refused", model=model.name, why=str(error))  # noqa: TRY400 - said whole
+            return
+        self._serve(model, bundle, proven)
+
+    def _prove(self, bundle: Bundle) -> Proven:
+        options = self.options
+        return load_proven(
+            bundle,
+            options.kind,
+            workers=options.plan.workers,
+            threads=options.plan.threads,
+            mode=options.canary,
+        )
+
+    def _rebuild(self, bundle: Bundle) -> Engine:
+        engine = self._prove(bundle).engine
+        self.catalog.models[bundle.manifest.name].engine = engine
+        return engine
+
+    def _probe(self, bundle: Bundle) -> Callable[[Engine], None]:
+        if self.options.kind == "scripted":
+            return lambda _engine: None
+        return lambda engine: void(prove(engine, bundle, "tolerant"))
+
+    def _serve(self, model: Model, bundle: Bundle, proven: Proven) -> None:
+        self.scheduler.add_model(
+            model.name,
+            proven.engine,
+            profile(model),
+            probe=self._probe(bundle),
+            rebuild=lambda: self._rebuild(bundle),
+        )
+        model.engine, model.state = proven.engine, ModelState.READY
+        self.metrics.model_serves(self._facts(model, proven))
+        report = proven.report
+        if report.changed:
+            log.warning("golden_texts_differ", model=model.name, equal=report.texts_equal)
+        log.info("model_ready", model=model.name, seconds=round(proven.load_seconds, 3))
+        if model.manifest.demonstration:
+            log.warning(
+                "demonstration_model",
+                model=model.name,
+                meaning="trained for show, not for use",
+                production_build=model.manifest.production_build,
+            )
+
+    def _facts(self, model: Model, proven: Proven) -> ModelFacts:
+        plan = self.options.plan
+        return ModelFacts(
+            model=model.name,
+            digest=model.manifest.digest,
+            engine=proven.engine.name,
+            compute_type=proven.engine.compute_type,
+            license_name=model.manifest.source.license,
+            threads=plan.workers * plan.threads,
+            load_seconds=proven.load_seconds,
+        )
+
+
+def profile(model: Model) -> ModelProfile:
+    """What the scheduler believes of a model before its first batch."""
+    manifest, limits = model.manifest, model.manifest.limits
+    summarizes = model.task is Task.SUMMARIZE
+    window = limits.max_input_tokens if summarizes else limits.segment_tokens
+    defaults = ModelProfile(digest=manifest.digest, tokenizer_digest=manifest.digest)
+    return ModelProfile(
+        digest=manifest.digest,
+        tokenizer_digest=manifest.digest,
+        segment_tokens=window if summarizes else defaults.segment_tokens,
+        max_segment_tokens=window,
+        output_ratio=SUMMARY_RATIO if summarizes else defaults.output_ratio,
+        max_output_tokens=manifest.generation.max_output_tokens,
+    )
+
+
+def void(_: object) -> None:
+    """Drop a value."""
