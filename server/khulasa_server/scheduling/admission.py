@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from khulasa_server.errors import DeadlineError, OverloadedError, Reason
+from khulasa_server.scheduling.estimator import CAUTIOUS
+from khulasa_server.scheduling.ratios import RatioWindow
 from khulasa_server.scheduling.types import Priority
 
 if TYPE_CHECKING:
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
 JITTER = 0.2
 """The refused come back spread over this part of the wait, not as a herd."""
+LEAST_WAIT = 0.2
+"""Seconds: shorter waits say nothing about long ones."""
+MOST_PATIENCE = 3.0
+"""A wait counts as at most this multiple of the expected one."""
 LEAST_RETRY_SECONDS = 0.01
 
 
@@ -55,6 +61,7 @@ class Admission:
         self._ledger = ledger
         self._settings = settings
         self._rng = rng
+        self._patience = RatioWindow(1.0)
 
     def check(
         self, need: Need, priority: Priority, deadline: float, now: float, running: float
@@ -95,6 +102,19 @@ class Admission:
         """Seconds that all slots together need for what waits at a priority."""
         return self._ledger.seconds(priority) / self._settings.slots
 
+    def expected_wait(self, priority: Priority, deadline: float, running: float) -> float:
+        """Seconds that a request would wait, if work ran strictly in the order of deadlines."""
+        ahead = self._before(priority) + self._due(priority, deadline)
+        return (running + ahead) / self._capacity(priority)
+
+    def observe_wait(self, expected: float, seconds: float) -> None:
+        """Learn how long a request waited that was expected to wait `expected` seconds."""
+        if expected >= LEAST_WAIT:
+            self._patience.observe(min(MOST_PATIENCE, seconds / expected))
+
+    def _wait(self, expected: float) -> float:
+        return expected * self._patience.quantile(CAUTIOUS)
+
     def _over_limit(self, priority: Priority) -> float:
         limit = (
             self._settings.queue_seconds
@@ -107,7 +127,7 @@ class Admission:
         self, need: Need, priority: Priority, deadline: float, now: float, running: float
     ) -> float:
         ahead = self._before(priority) + self._due(priority, deadline)
-        wait = (running + ahead) / self._capacity(priority)
+        wait = self._wait((running + ahead) / self._capacity(priority))
         # It will not have a batch for itself: what waits around it comes along.
         ride = min(self._settings.batch_seconds, ahead / self._settings.slots)
         return now + wait + max(need.alone, ride) - deadline
@@ -119,7 +139,7 @@ class Admission:
         capacity = self._capacity(priority)
         return max(
             (
-                now + (base + due) / capacity - later
+                now + self._wait((base + due) / capacity) - later
                 for later, due in self._ledger.curve(priority)
                 if later > deadline
             ),

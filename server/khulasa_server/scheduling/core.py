@@ -143,7 +143,12 @@ class SchedulerCore:
     def next_work(self, now: float) -> Work | None:
         """Take a slot for the most urgent work; None: no slot is free, or nothing waits."""
         self._desk.expire(now)
-        return self._dispatcher.next_work(now)
+        work = self._dispatcher.next_work(now)
+        if isinstance(work, Batch):
+            for item in work.items:
+                for waiter in item.waiters:
+                    self._desk.started(waiter, now)
+        return work
 
     def next_event(self) -> float | None:
         """When a deadline passes or an engine may be rebuilt; None: nothing is pending."""

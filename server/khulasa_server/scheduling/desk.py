@@ -60,8 +60,11 @@ class Desk:
         for stage in stages:
             self._require(stage.model)
         need = self._need(stages)
+        wait = self._admission.expected_wait(priority, deadline, running)
         self._admission.check(need, priority, deadline, now, running)
-        return self._open(stages, need, priority, deadline)
+        request = self._open(stages, need, priority, deadline)
+        request.wait = wait
+        return request
 
     def _require(self, model: str) -> None:
         lane = self._board.lanes.get(model)
@@ -121,6 +124,12 @@ class Desk:
         else:
             self._board.drop(waiter, *refusal)
         return waiter
+
+    def started(self, waiter: Waiter, now: float) -> None:
+        """Learn from the first start of a request how long requests wait."""
+        wait, waiter.request.wait = waiter.request.wait, None
+        if wait is not None:
+            self._admission.observe_wait(wait, now - waiter.submitted_at)
 
     def _refusal(
         self, request: Request, submission: Submission, now: float

@@ -18,6 +18,8 @@ CAUTIOUS = 0.95
 """Quantile that admission promises with."""
 _MEAN_WEIGHT = 2_000.0
 _MEAN_MEMORY = 200_000.0
+_PRICE_WEIGHT = 1.0
+_PRICE_MEMORY = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Estimator:
         self._settings = settings
         self._output = RatioWindow(profile.output_ratio)
         self._pieces = WeightedMean(profile.tokens_per_code_point, _MEAN_WEIGHT, _MEAN_MEMORY)
+        # Batches are never filled with equal items; the price says how far they are from it.
+        self._price = WeightedMean(1.0, _PRICE_WEIGHT, _PRICE_MEMORY)
         self._segment = WeightedMean(profile.segment_tokens, _MEAN_WEIGHT / 100, _MEAN_MEMORY / 100)
 
     def expected_output(self, tokens: int, limit: int) -> int:
@@ -55,7 +59,11 @@ class Estimator:
         return max(1, min(limit, round(tokens * self._output.quantile(EXPECTED))))
 
     def item_seconds(self, tokens: int, output: int, beam_size: int) -> float:
-        """Engine seconds that an item adds, in a batch of as many equal ones as may run."""
+        """Engine seconds that an item adds while others wait with it."""
+        return self._price.value * self._filled_seconds(tokens, output, beam_size)
+
+    def _filled_seconds(self, tokens: int, output: int, beam_size: int) -> float:
+        """Engine seconds that an item adds to a batch of as many equal ones as may run."""
         count = self._filled(tokens, output, beam_size)
         return self.cost.predict(Shape.single(tokens, output, beam_size).times(count)) / count
 
@@ -74,6 +82,14 @@ class Estimator:
     def observe_items(self, items: int, tokens: int) -> None:
         """Learn how long items are."""
         self._segment.observe(tokens, items)
+
+    def observe_price(self, expected: float, seconds: float) -> None:
+        """Learn what items cost that were expected to add `expected` seconds in all.
+
+        Only batches that left others waiting are worth learning from: those that took all there
+        was are small because there was no more, and will be larger when it matters.
+        """
+        self._price.observe(seconds, expected / self._price.value)
 
     def observe_output(self, tokens: int, output: int) -> None:
         """Learn that an item of `tokens` got `output` tokens."""

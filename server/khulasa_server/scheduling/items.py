@@ -49,6 +49,7 @@ class Request:
         expired: the deadline passed.
         ended: it was released.
         whole: everything it submitted was computed, so its token counts can be learned from.
+        wait: seconds that were expected until something of it starts; None once that happened.
     """
 
     priority: Priority
@@ -61,6 +62,7 @@ class Request:
     expired: bool = False
     ended: bool = False
     whole: bool = True
+    wait: float | None = None
 
 
 @dataclass(slots=True, eq=False)
