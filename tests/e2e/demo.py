@@ -15,6 +15,7 @@ import sys
 import textwrap
 import time
 import urllib.request
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 from khulasa_client import Client, KhulasaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from khulasa_client import Finding
 
 ARTICLE = Path(__file__).parents[1] / "data" / "article_ar.txt"
 WIDTH = 78
@@ -45,7 +48,7 @@ class DemoError(Exception):
 @contextmanager
 def running_server() -> Iterator[dict[str, Any]]:
     """A server on free ports; yields its `serving` line; it must stop cleanly afterwards."""
-    command = [sys.executable, "-m", "khulasa_server", "serve", "--log-level", "warning"]
+    command = [sys.executable, "-m", "khulasa_server", "serve", "--log-level", "error"]
     free = {"KHULASA_LISTEN": "127.0.0.1:0", "KHULASA_METRICS_LISTEN": "127.0.0.1:0"}
     server = subprocess.Popen(
         command,
@@ -79,13 +82,17 @@ def show(title: str, text: str, *, right_to_left: bool = False) -> None:
     print(f"\n── {title} " + "─" * max(0, WIDTH - len(title) - 4))
     for paragraph in text.split("\n"):
         for line in textwrap.wrap(paragraph, WIDTH) or [""]:
-            aligned = line.rjust(WIDTH) if right_to_left else line
-            print(f"{RIGHT_TO_LEFT}{aligned.strip()}{POP}".rjust(WIDTH + 2) if right_to_left else aligned)
+            print(isolated(line) if right_to_left and line else line)
+
+
+def isolated(line: str) -> str:
+    """A line that terminals with bidirectional text show from right to left, at the right."""
+    return " " * (WIDTH - len(line)) + RIGHT_TO_LEFT + line + POP
 
 
 def show_metrics(address: str) -> None:
     """Print a few lines of `/metrics`."""
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as response:  # noqa: S310 - our own address
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as response:
         lines = response.read().decode().splitlines()
     shown = [line for line in lines if line.startswith(SHOWN_METRICS)]
     if not shown:
@@ -98,6 +105,75 @@ def paragraphs(text: str) -> int:
     return sum(1 for block in text.split("\n\n") if block.strip())
 
 
-def timing(seconds: float) -> str:
-    """Seconds for people."""
-    return f"{seconds:.2f} s"
+def findings_line(findings: Sequence[Finding]) -> str:
+    """How many findings of which kinds, in one line."""
+    counts = Counter(str(finding.kind) for finding in findings)
+    told = ", ".join(f"{kind} × {count}" for kind, count in sorted(counts.items()))
+    return f"findings: {told or 'none'}"
+
+
+def summarize(client: Client, article: str) -> None:
+    """Summarize the article, with the summary's translation."""
+    started = time.perf_counter()
+    summary = client.summarize(article, to="en")
+    seconds = time.perf_counter() - started
+    if not summary.text.strip() or summary.translation is None:
+        raise DemoError("the summary or its translation is empty")
+    show(f"summary by {summary.model.name}, {seconds:.2f} s", summary.text, right_to_left=True)
+    print(f"read {summary.coverage:.0%} of the article ({summary.strategy}); ", end="")
+    print(findings_line(summary.findings))
+    show(f"its translation by {summary.translation.model.name}", summary.translation.text)
+    print(findings_line(summary.translation.findings))
+
+
+def translate(client: Client, article: str) -> None:
+    """Translate the article; it must keep its paragraphs."""
+    started = time.perf_counter()
+    translation = client.translate(article)
+    seconds = time.perf_counter() - started
+    if paragraphs(translation.text) != paragraphs(article):
+        raise DemoError(f"{paragraphs(article)} paragraphs became {paragraphs(translation.text)}")
+    title = f"the article by {translation.model.name}, {seconds:.2f} s"
+    show(f"{title}, {paragraphs(translation.text)} paragraphs", translation.text)
+    print(f"{len(translation.segments)} segments; {findings_line(translation.findings)}")
+
+
+def note_demonstration(client: Client) -> None:
+    """Say which models only demonstrate, and how to build the real ones."""
+    for model in client.list_models():
+        if model.demonstration:
+            print(f"{model.name} is a demonstration model, not fit for use; build the real one:")
+            print(f"  {model.production_build}")
+
+
+def run() -> None:
+    """Every step of the demonstration."""
+    article = ARTICLE.read_text("utf-8")
+    started = time.perf_counter()
+    with running_server() as serving:
+        print(f"server ready on {serving['grpc']} after {time.perf_counter() - started:.2f} s")
+        with Client(serving["grpc"]) as client:
+            note_demonstration(client)
+            show(
+                f"the article, {paragraphs(article)} paragraphs; its first",
+                article.split("\n")[0],
+                right_to_left=True,
+            )
+            summarize(client, article)
+            translate(client, article)
+        show_metrics(serving["metrics"])
+    print("\nserver stopped cleanly")
+
+
+def main() -> int:
+    """Run it; 0 only if every step succeeded."""
+    try:
+        run()
+    except (DemoError, KhulasaError, OSError, subprocess.TimeoutExpired) as error:
+        print(f"the demonstration failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
