@@ -89,6 +89,7 @@ class CTranslate2Engine:
             self._translator = ctranslate2.Translator(
                 str(directory / MODEL_DIRECTORY),
                 device="cpu",
+                device_index=0,
                 compute_type="default",
                 inter_threads=workers,
                 intra_threads=threads,
