@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,19 @@ class Need:
         return sum(self.seconds.values())
 
 
+@dataclass(frozen=True, slots=True)
+class _Outlook:
+    """What would become of a request.
+
+    Args:
+        wait: seconds until something of it starts, by the expected costs.
+        shortfall: seconds that are missing for it to fit; 0 or less: it fits.
+    """
+
+    wait: float
+    shortfall: float
+
+
 class Admission:
     """Admits a request whole, or refuses it whole.
 
@@ -65,8 +79,8 @@ class Admission:
 
     def check(
         self, need: Need, priority: Priority, deadline: float, now: float, running: float
-    ) -> None:
-        """Return if the request fits.
+    ) -> float:
+        """Return if the request fits: with the seconds until something of it should start.
 
         Args:
             need: what it needs.
@@ -81,39 +95,50 @@ class Admission:
         """
         if now + need.alone > deadline:
             raise unreachable(need.alone)
-        wait = self.shortfall(need, priority, deadline, now, running)
-        if wait > 0:
-            raise overloaded(max(LEAST_RETRY_SECONDS, wait * self._rng.uniform(0.8, 1.2)))
-
-    def shortfall(
-        self, need: Need, priority: Priority, deadline: float, now: float, running: float
-    ) -> float:
-        """Seconds until a request like this one would fit; 0 or less: it does now."""
-        placed = sum(self._ledger.claims(each) for each in Priority)
-        if not placed and running <= 0:
-            return 0.0
-        return max(
-            self._over_limit(priority),
-            self._own_lateness(need, priority, deadline, now, running),
-            self._lateness_of_others(need, priority, deadline, now, running),
-        )
-
-    def queue_seconds(self, priority: Priority) -> float:
-        """Seconds that all slots together need for what waits at a priority."""
-        return self._ledger.seconds(priority) / self._settings.slots
-
-    def expected_wait(self, priority: Priority, deadline: float, running: float) -> float:
-        """Seconds that a request would wait, if work ran strictly in the order of deadlines."""
-        ahead = self._before(priority) + self._due(priority, deadline)
-        return (running + ahead) / self._capacity(priority)
+        outlook = self._outlook(need, priority, deadline, now, running)
+        if self._busy(running) and outlook.shortfall > 0:
+            wait = outlook.shortfall * self._rng.uniform(1 - JITTER, 1 + JITTER)
+            raise overloaded(max(LEAST_RETRY_SECONDS, wait))
+        return outlook.wait
 
     def observe_wait(self, expected: float, seconds: float) -> None:
         """Learn how long a request waited that was expected to wait `expected` seconds."""
         if expected >= LEAST_WAIT:
             self._patience.observe(min(MOST_PATIENCE, seconds / expected))
 
-    def _wait(self, expected: float) -> float:
-        return expected * self._patience.quantile(CAUTIOUS)
+    def _busy(self, running: float) -> bool:
+        return running > 0 or any(self._ledger.claims(priority) for priority in Priority)
+
+    def _outlook(
+        self, need: Need, priority: Priority, deadline: float, now: float, running: float
+    ) -> _Outlook:
+        """One look at everything that is promised, in the order of deadlines."""
+        first = running + self._before(priority)
+        capacity = self._capacity(priority)
+        due_before, lateness = 0.0, -math.inf
+        for earliest, due in self._ledger.curve(priority):
+            if earliest <= deadline:
+                due_before = due
+            else:
+                end = now + self._cautious((first + due + need.total) / capacity)
+                lateness = max(lateness, end - earliest)
+        wait = (first + due_before) / capacity
+        own = now + self._cautious(wait) + self._stay(need, first + due_before) - deadline
+        return _Outlook(wait, max(self._over_limit(priority), own, lateness))
+
+    def _stay(self, need: Need, ahead: float) -> float:
+        """Seconds from the start of a request to its end.
+
+        It will not have a batch for itself: what waits around it comes along.
+        """
+        return max(need.alone, min(self._settings.batch_seconds, ahead / self._settings.slots))
+
+    def _cautious(self, wait: float) -> float:
+        return wait * self._patience.quantile(CAUTIOUS)
+
+    def queue_seconds(self, priority: Priority) -> float:
+        """Seconds that all slots together need for what waits at a priority."""
+        return self._ledger.seconds(priority) / self._settings.slots
 
     def _over_limit(self, priority: Priority) -> float:
         limit = (
@@ -123,42 +148,11 @@ class Admission:
         )
         return self.queue_seconds(priority) - limit
 
-    def _own_lateness(
-        self, need: Need, priority: Priority, deadline: float, now: float, running: float
-    ) -> float:
-        ahead = self._before(priority) + self._due(priority, deadline)
-        wait = self._wait((running + ahead) / self._capacity(priority))
-        # It will not have a batch for itself: what waits around it comes along.
-        ride = min(self._settings.batch_seconds, ahead / self._settings.slots)
-        return now + wait + max(need.alone, ride) - deadline
-
-    def _lateness_of_others(
-        self, need: Need, priority: Priority, deadline: float, now: float, running: float
-    ) -> float:
-        base = running + self._before(priority) + need.total
-        capacity = self._capacity(priority)
-        return max(
-            (
-                now + self._wait((base + due) / capacity) - later
-                for later, due in self._ledger.curve(priority)
-                if later > deadline
-            ),
-            default=0.0,
-        )
-
     def _before(self, priority: Priority) -> float:
         """Seconds of work that goes first whatever its deadline."""
         if priority is Priority.INTERACTIVE:
             return 0.0
         return self._ledger.seconds(Priority.INTERACTIVE)
-
-    def _due(self, priority: Priority, deadline: float) -> float:
-        due = 0.0
-        for earliest, seconds in self._ledger.curve(priority):
-            if earliest > deadline:
-                break
-            due = seconds
-        return due
 
     def _capacity(self, priority: Priority) -> float:
         """Slots that a priority can count on."""

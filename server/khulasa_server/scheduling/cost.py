@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +12,16 @@ from khulasa_server.scheduling.nnls import solve_nonnegative
 from khulasa_server.scheduling.types import Coefficients
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from khulasa_server.scheduling.nnls import Vector
 
 FORGETTING = 0.99
 """Weight of an observation after one more has come: about 100 batches count."""
-FORGETTING_SECONDS = 300.0
+FORGETTING_SECONDS = 60.0
 """Time constant of forgetting: measurements from a bad hour must not refuse callers for ever."""
+STALE_SECONDS = 10.0
+"""Silence after which measurements fade without new ones."""
 PRIOR_WEIGHT = 4.0
 """Observations that the prior counts for."""
 CLIP = 5.0
@@ -130,11 +134,25 @@ class CostModel:
         if self.observations <= REFIT_EVERY or self.observations % REFIT_EVERY == 0:
             self._fit()
 
+    def fade(self, now: float) -> None:
+        """Believe less in what was measured long ago.
+
+        If slow batches made every request look impossible, none would run that could show the
+        opposite: only time can.
+        """
+        if self._observed_at is not None and now - self._observed_at > STALE_SECONDS:
+            self._forget(now)
+            self._fit()
+
     def _add(self, row: Vector, now: float) -> None:
+        self._forget(now)
+        self._gram = FORGETTING * self._gram + np.outer(row, row)
+        self._moment = FORGETTING * self._moment + row
+
+    def _forget(self, now: float) -> None:
         elapsed = 0.0 if self._observed_at is None else max(0.0, now - self._observed_at)
-        kept = FORGETTING * math.exp(-elapsed / FORGETTING_SECONDS)
-        self._gram = kept * self._gram + np.outer(row, row)
-        self._moment = kept * self._moment + row
+        kept = math.exp(-elapsed / FORGETTING_SECONDS)
+        self._gram, self._moment = kept * self._gram, kept * self._moment
         self._observed_at = now
 
     def _fit(self) -> None:
@@ -142,6 +160,24 @@ class CostModel:
             self._prior_gram + self._gram, self._prior_moment + self._moment
         )
         self.coefficients = Coefficients(*(float(value) for value in solution))
+
+
+def fit_prior(measured: Sequence[tuple[Shape, float]], shape: Coefficients) -> Coefficients:
+    """Coefficients from a few batches timed at start-up.
+
+    Args:
+        measured: shapes and seconds; what was computed, so real output tokens.
+        shape: coefficients in about the right proportion; only their ratios matter.
+    """
+    factors = sorted(seconds / seconds_of(shape, each) for each, seconds in measured)
+    if not factors:
+        return shape
+    middle = factors[len(factors) // 2]
+    scaled = Coefficients(*(middle * value for value in astuple(shape)))
+    model = CostModel(scaled)
+    for each, seconds in measured:
+        model.observe(each, seconds, 0.0)
+    return model.coefficients
 
 
 def _row(shape: Shape, seconds: float) -> Vector:

@@ -58,20 +58,20 @@ class Desk:
         if self.draining:
             raise shutting_down()
         for stage in stages:
-            self._require(stage.model)
+            self._require(stage.model).estimator.cost.fade(now)
         need = self._need(stages)
-        wait = self._admission.expected_wait(priority, deadline, running)
-        self._admission.check(need, priority, deadline, now, running)
+        wait = self._admission.check(need, priority, deadline, now, running)
         request = self._open(stages, need, priority, deadline)
         request.wait = wait
         return request
 
-    def _require(self, model: str) -> None:
+    def _require(self, model: str) -> Lane:
         lane = self._board.lanes.get(model)
         if lane is None or lane.leaving:
             raise not_ready(model)
         if lane.health is Health.DOWN:
             raise engine_failed(model, lane.backoff)
+        return lane
 
     def _need(self, stages: Sequence[Stage]) -> Need:
         seconds: dict[str, float] = {}
@@ -150,7 +150,12 @@ class Desk:
         submission, request = waiter.submission, waiter.request
         tokens, options = len(submission.tokens), submission.options
         output = lane.estimator.expected_output(tokens, options.max_output_tokens)
-        seconds = lane.estimator.item_seconds(tokens, output, options.beam_size)
+        price = (
+            lane.estimator.alone_seconds
+            if submission.deterministic
+            else lane.estimator.item_seconds
+        )
+        seconds = price(tokens, output, options.beam_size)
         request.tokens[lane.name] = request.tokens.get(lane.name, 0) + tokens
         lane.estimator.observe_items(1, tokens)
         self._draw(request, lane.name, seconds)

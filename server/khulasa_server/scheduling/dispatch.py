@@ -38,7 +38,7 @@ class Batch:
         shape: of the batch.
         predicted_seconds: of its run time.
         started_at: on the scheduler's clock.
-        crowded: others were left waiting for this model.
+        crowded: others of its priority were left waiting.
     """
 
     model: str
@@ -214,8 +214,9 @@ class Dispatcher:
                 wait = now - waiter.submitted_at
                 self._board.observer.waited(lane.name, waiter.request.priority, wait)
         shape = shape_of(items)
+        crowded = len(lane.queues[items[0].priority]) > 0
         seconds = lane.estimator.cost.predict(shape)
-        batch = Batch(lane.name, tuple(items), shape, seconds, now, crowded=lane.waits)
+        batch = Batch(lane.name, tuple(items), shape, seconds, now, crowded=crowded)
         self._batches[batch] = None
         lane.running += 1
         return batch

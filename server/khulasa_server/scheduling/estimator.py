@@ -62,6 +62,10 @@ class Estimator:
         """Engine seconds that an item adds while others wait with it."""
         return self._price.value * self._filled_seconds(tokens, output, beam_size)
 
+    def alone_seconds(self, tokens: int, output: int, beam_size: int) -> float:
+        """Engine seconds of an item that shares its batch with nobody."""
+        return self.cost.predict(Shape.single(tokens, output, beam_size))
+
     def _filled_seconds(self, tokens: int, output: int, beam_size: int) -> float:
         """Engine seconds that an item adds to a batch of as many equal ones as may run."""
         count = self._filled(tokens, output, beam_size)

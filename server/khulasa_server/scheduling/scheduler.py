@@ -97,7 +97,7 @@ class Scheduler:
     async def remove_model(self, name: str) -> Engine:
         """Fail what waits for a model, wait for what runs, and hand back its engine."""
         while not self._core.remove_model(name):
-            await self._change()
+            await self.change()
         return self._models.pop(name).engine
 
     def admit(
@@ -139,7 +139,7 @@ class Scheduler:
             try:
                 request = self._core.try_admit(stages, Priority.BULK, deadline, self._clock())
             except OverloadedError:
-                await self._change()
+                await self.change()
             else:
                 return Ticket(self, request)
 
@@ -179,7 +179,7 @@ class Scheduler:
         try:
             async with asyncio.timeout(grace):
                 while self._core.requests:
-                    await self._change()
+                    await self.change()
         except TimeoutError:
             return False
         return True
@@ -192,7 +192,7 @@ class Scheduler:
         self._core.close()
         self._notify()
         while self._core.running:
-            await self._change()
+            await self.change()
         for handle in (self._woken, self._timer):
             if handle is not None:
                 handle.cancel()
@@ -243,8 +243,8 @@ class Scheduler:
         else:
             self._core.completed(work, ran.generations, ran.seconds, now)
 
-    async def _change(self) -> None:
-        """Wait until anything happened."""
+    async def change(self) -> None:
+        """Wait until anything has happened that could matter to somebody who waits."""
         change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._changes.add(change)
         try:

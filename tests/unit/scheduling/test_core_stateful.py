@@ -123,7 +123,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     ) -> None:
         """Ask for a place; a refusal leaves nothing behind."""
         stages = [Stage(model, code_points, 4) for model in models]
-        before = self.core.statistics()
+        before = self.burden()
         try:
             request = self.core.admit(stages, priority, self.now + seconds, self.now)
         except ServiceError as refusal:
@@ -133,8 +133,15 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert all(self.health[model] for model in models)
             self.requests.append(request)
             return
-        assert self.core.statistics() == before
+        assert self.burden() == before
         assert self.draining or error.reason is not Reason.SHUTTING_DOWN
+
+    def burden(self) -> object:
+        """Everything that waits or is promised."""
+        statistics = self.core.statistics()
+        lanes = statistics.lanes.values()
+        waiting = [(lane.depth, lane.estimated_seconds, lane.requests) for lane in lanes]
+        return waiting, statistics.requests, statistics.submitted, statistics.settled
 
     @precondition(lambda self: self.requests)
     @rule(data=st.data(), submissions=st.lists(SUBMISSIONS, min_size=1, max_size=6))
