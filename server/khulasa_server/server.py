@@ -17,6 +17,7 @@ from khulasa_server import __version__
 from khulasa_server.bundles import store
 from khulasa_server.engines.plan import plan_threads
 from khulasa_server.engines.threads import usable_cores
+from khulasa_server.guards.findings import Kind
 from khulasa_server.observability.http import HttpPort, Readiness
 from khulasa_server.observability.logs import handle_loop_exception, logger
 from khulasa_server.observability.metrics import Metrics
@@ -66,7 +67,7 @@ class Server:
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         self.catalog = Catalog()
-        self.metrics = Metrics(__version__)
+        self.metrics = Metrics(__version__, finding_kinds=Kind)
         self.board = HealthBoard(self.catalog, full_names(settings.required_services))
         self._engines = ThreadPoolExecutor(self._plan.workers, thread_name_prefix="engine")
         self._texts = ThreadPoolExecutor(TEXT_THREADS, thread_name_prefix="text")

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _KEY: Final = secrets.token_bytes(32)
 _DIGEST_DIGITS: Final = 16
+_FIRST: Final = ("time", "level", "logger", "event")
+"""Keys that a person looks for at the start of a line."""
 
 
 def digest_of(text: str) -> str:
@@ -143,7 +145,8 @@ class _ExceptionAsData:
 def _rendered(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     # An object without a JSON form is named by its type, since its repr may hold a text.
     # Non-ASCII stays escaped: a viewer that reorders right-to-left text cannot garble a line.
-    finite = {key: _finite(value) for key, value in event.items()}
+    first = {key: event.pop(key) for key in _FIRST if key in event}
+    finite = {key: _finite(value) for key, value in {**first, **event}.items()}
     return json.dumps(finite, default=lambda value: f"<{type(value).__qualname__}>")
 
 
