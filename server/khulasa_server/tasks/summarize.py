@@ -6,7 +6,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from khulasa_server.guards.evidence import evidence_for
+from khulasa_server.guards import evidence as guards
+from khulasa_server.guards.evidence import find_unsupported_sentences
 from khulasa_server.guards.findings import Finding, Kind
 from khulasa_server.guards.judge import judge_summary
 from khulasa_server.tasks.admission import admitted
@@ -125,6 +126,7 @@ def _stages(job: SummarizeJob, route: Route, onward: Route | None) -> Iterator[S
 
 def _finished(job: SummarizeJob, route: Route, reading: Reading, levels: Levels) -> Summary:
     text = levels.text
+    evidence = _evidence(text, job.text, route.source)
     if reading.coverage == 1 and len(text) >= len(job.text.strip()):
         return _already_short(_as_it_is(job, route, Usage()), levels)
     return Summary(
@@ -133,8 +135,11 @@ def _finished(job: SummarizeJob, route: Route, reading: Reading, levels: Levels)
         coverage=reading.coverage,
         strategy=job.strategy,
         chunks=tuple(levels.chunks),
-        evidence=_evidence(text, job.text, route.source),
-        findings=tuple(_findings(job, route, reading, levels)),
+        evidence=tuple(Evidence(each.summary, each.source, each.support) for each in evidence),
+        findings=(
+            *_findings(job, route, reading, levels),
+            *find_unsupported_sentences(text, evidence),
+        ),
         score=levels.last[0].score if len(levels.last) == 1 else None,
         model=route.ref,
         usage=Usage(),
@@ -151,7 +156,7 @@ def _as_it_is(job: SummarizeJob, route: Route, usage: Usage) -> Summary:
         coverage=1.0,
         strategy=job.strategy,
         chunks=(Chunk(whole, 0, job.text),),
-        evidence=_evidence(job.text, job.text, route.source),
+        evidence=(),
         findings=(),
         score=None,
         model=route.ref,
@@ -185,7 +190,7 @@ def _findings(
         )
 
 
-def _evidence(summary: str, text: str, language: str) -> tuple[Evidence, ...]:
-    sentences = split(summary, language)
-    found = evidence_for(summary, sentences, text, split(text, language), language)
-    return tuple(Evidence(each.summary, each.source, each.support) for each in found)
+def _evidence(summary: str, text: str, language: str) -> list[guards.Evidence]:
+    return guards.evidence_for(
+        summary, split(summary, language), text, split(text, language), language
+    )
