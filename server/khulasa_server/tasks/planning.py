@@ -11,9 +11,8 @@ from khulasa_server.text.segmentation import split
 from khulasa_server.text.spans import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from khulasa_server.engines.base import Engine, Tokens
+    from khulasa_server.engines.base import Tokens
+    from khulasa_server.tasks.routing import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,38 +23,29 @@ class Planned:
     tokens: Tokens | None
 
 
-def counter(engine: Engine) -> Callable[[str], int]:
-    """How many tokens the engine's model reads a text as, end of sequence included."""
-    return lambda text: len(engine.tokenize([text])[0])
+def plan(text: str, route: Route) -> list[Planned]:
+    """Segments whose spans, with the whitespace between, tile `text`.
 
-
-def plan(text: str, language: str, engine: Engine, limit: int) -> list[Planned]:
-    """Segments of at most `limit` tokens whose spans, with the whitespace between, tile `text`.
-
-    A segment without a letter of `language` (a URL, a number, a line in another script) has
-    nothing to translate; neither has a blank text, which is one segment.
+    Each has at most the model's soft limit of tokens. A segment without a letter of the source
+    language (a URL, a number, a line in another script) has nothing to translate; neither has a
+    blank text, which is one segment.
     """
     planned: list[Planned] = []
-    for span in split(text, language):
-        planned.extend(_plan_sentence(text, span, language, engine, limit))
+    for span in split(text, route.source):
+        planned.extend(_plan_sentence(text, span, route))
     return planned or [Planned(Span(0, len(text)), None)]
 
 
-def _plan_sentence(
-    text: str, span: Span, language: str, engine: Engine, limit: int
-) -> list[Planned]:
-    sentence = span.of(text)
-    if not has_letters_of(sentence, language):
-        return [Planned(span, None)]
-    tokens = engine.tokenize([sentence])[0]
-    if len(tokens) <= limit:
-        return [Planned(span, tokens)]
-    parts = fit(text, span, limit, counter(engine))
-    return [_plan_part(text, part, language, engine) for part in parts]
+def _plan_sentence(text: str, span: Span, route: Route) -> list[Planned]:
+    whole = _plan_part(text, span, route)
+    limit = route.manifest.limits.segment_tokens
+    if whole.tokens is None or len(whole.tokens) <= limit:
+        return [whole]
+    return [_plan_part(text, part, route) for part in fit(text, span, limit, route.count)]
 
 
-def _plan_part(text: str, span: Span, language: str, engine: Engine) -> Planned:
+def _plan_part(text: str, span: Span, route: Route) -> Planned:
     part = span.of(text)
-    if not has_letters_of(part, language):
+    if not has_letters_of(part, route.source):
         return Planned(span, None)
-    return Planned(span, engine.tokenize([part])[0])
+    return Planned(span, route.tokenize([part])[0])

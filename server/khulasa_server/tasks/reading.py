@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from khulasa_server.tasks.planning import counter
 from khulasa_server.tasks.values import Strategy
 from khulasa_server.text import chunks
 from khulasa_server.text.fitting import fit
@@ -40,17 +39,16 @@ def read(text: str, route: Route, strategy: Strategy) -> Reading:
     text in passages of whole sentences, cut inside a sentence only where it alone is longer.
     """
     window = route.manifest.limits.max_input_tokens
-    count = counter(route.engine)
     spans = split(text, route.source)
-    costs = [len(tokens) for tokens in route.engine.tokenize([span.of(text) for span in spans])]
-    sentences = chunks.measure(text, spans, costs, window, count)
+    costs = [len(tokens) for tokens in route.tokenize([span.of(text) for span in spans])]
+    sentences = chunks.measure(text, spans, costs, window, route.count)
     if strategy is Strategy.LEAD:
         planned = [chunks.lead(sentences, window)]
     else:
         planned = chunks.hierarchical(text, sentences, window)
     # Joined sentences may have more pieces than each by itself: measure again.
-    fitted = [part for chunk in planned for part in fit(text, chunk.span, window, count)]
+    fitted = [part for chunk in planned for part in fit(text, chunk.span, window, route.count)]
     kept = fitted[:1] if strategy is Strategy.LEAD else fitted
-    tokens = route.engine.tokenize([span.of(text) for span in kept])
+    tokens = route.tokenize([span.of(text) for span in kept])
     passages = tuple(Passage(*each) for each in zip(kept, tokens, strict=True))
     return Reading(passages, chunks.coverage(kept, text))

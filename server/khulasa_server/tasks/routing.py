@@ -11,12 +11,18 @@ from khulasa_server.errors import InvalidRequestError, Reason
 from khulasa_server.scheduling.types import Stage
 from khulasa_server.tasks.catalog import match
 from khulasa_server.tasks.values import ModelRef
+from khulasa_server.text.normalization import Policy, normalize
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from khulasa_server.bundles.manifest import Manifest
-    from khulasa_server.engines.base import Engine
+    from khulasa_server.engines.base import Engine, Tokens
     from khulasa_server.tasks.catalog import Catalog, Model
     from khulasa_server.tasks.values import Options
+
+JOINER_LANGUAGES = frozenset({"fa", "ur", "ckb", "ku", "ps", "sd", "ug"})
+"""Languages in Arabic script that spell with zero-width joiners and non-joiners."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,18 @@ class Route:
     def ref(self) -> ModelRef:
         """What answers say of it."""
         return ModelRef(self.model.name, self.manifest.digest)
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """What the model reads of each text: normalized, in pieces, end of sequence appended."""
+        return self.engine.tokenize([normalize(text, self._policy).text for text in texts])
+
+    def count(self, text: str) -> int:
+        """How many tokens the model reads a text as, end of sequence included."""
+        return len(self.tokenize([text])[0])
+
+    @property
+    def _policy(self) -> Policy:
+        return Policy(keep_joiners=self.source in JOINER_LANGUAGES)
 
     def stage(self, code_points: int) -> Stage:
         """Work of reading so many code points, for admission."""

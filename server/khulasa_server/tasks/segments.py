@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from khulasa_server.engines.base import Finish
 from khulasa_server.guards.judge import judge_translation, needs_retry, severity
-from khulasa_server.tasks.planning import counter
 from khulasa_server.tasks.values import Outcome, Usage
 from khulasa_server.text.fitting import fit
 from khulasa_server.text.spans import Span
@@ -36,7 +35,7 @@ Tatoeba) none has more than 2 n + 6, with the embedded or the opus-mt-ar-en toke
 looping model writes beyond it is lost anyway."""
 
 STRICT_NGRAM = 3
-"""A retry writes no three tokens twice: loops of the embedded model repeat two to four."""
+"""A retry writes no three tokens twice."""
 STRICT_BEAMS = 2
 """A retry keeps so many more hypotheses, to find one beside the loop."""
 MIN_SPLIT_TOKENS = 16
@@ -162,8 +161,8 @@ class SegmentRunner:
         if len(tokens) < MIN_SPLIT_TOKENS:
             return [tokens]
         limit = math.ceil(len(tokens) / 2) + 1
-        parts = fit(source, Span(0, len(source)), limit, counter(self.route.engine))
-        return self.route.engine.tokenize([part.of(source) for part in parts])
+        parts = fit(source, Span(0, len(source)), limit, self.route.count)
+        return self.route.tokenize([part.of(source) for part in parts])
 
 
 def _is_cut(done: Done) -> bool:

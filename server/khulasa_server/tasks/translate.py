@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from khulasa_server.scheduling.ticket import Ticket
     from khulasa_server.tasks.desk import Desk
-    from khulasa_server.tasks.planning import Planned
     from khulasa_server.tasks.values import Options, TranslateJob
 
 
@@ -85,9 +84,5 @@ class Translator:
 
     async def _draft(self, text: str, route: Route) -> Draft:
         started = self._desk.clock()
-        planned = await self._desk.offload.over(len(text), _plan, text, route)
+        planned = await self._desk.offload.over(len(text), plan, text, route)
         return Draft(text, planned, route, self._desk.clock() - started)
-
-
-def _plan(text: str, route: Route) -> list[Planned]:
-    return plan(text, route.source, route.engine, route.manifest.limits.segment_tokens)
