@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from khulasa_server.guards.language import doubt_language
 from khulasa_server.tasks.values import Segment, StreamedSegment, Translation, Usage
 from khulasa_server.text.assembly import Joiner
 
@@ -35,7 +36,7 @@ class Draft:
         self._joiner = Joiner(text, [piece.span for piece in planned])
         self._texts: list[str] = []
         self._segments: list[Segment] = []
-        self._findings: list[Finding] = []
+        self._findings: list[Finding] = doubt_language(text, route.source)
         self._usage = Usage(code_points=len(text), segments=len(planned), tokenization=tokenization)
 
     def add(self, done: Done) -> StreamedSegment:

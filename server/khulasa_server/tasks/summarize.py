@@ -10,6 +10,7 @@ from khulasa_server.guards import evidence as guards
 from khulasa_server.guards.evidence import find_unsupported_sentences
 from khulasa_server.guards.findings import Finding, Kind
 from khulasa_server.guards.judge import judge_summary
+from khulasa_server.guards.language import doubt_language
 from khulasa_server.tasks.admission import admitted
 from khulasa_server.tasks.languages import language_of, require_language
 from khulasa_server.tasks.levels import Levels
@@ -178,6 +179,7 @@ def _already_short(summary: Summary, levels: Levels) -> Summary:
 def _findings(
     job: SummarizeJob, route: Route, reading: Reading, levels: Levels
 ) -> Iterator[Finding]:
+    yield from doubt_language(job.text, route.source)
     cut = any(run.truncated for run in levels.last)
     yield from judge_summary(job.text, levels.text, cut=cut, language=route.source)
     if reading.coverage < 1:
