@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FORMAT: Literal[1] = 1
 MANIFEST_NAME = "manifest.json"
@@ -27,6 +30,17 @@ def _inside(path: str) -> str:
 
 RelativePath = Annotated[str, AfterValidator(_inside)]
 """Path inside the bundle, `/` between its parts, never leading out of it."""
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """`sha256:…` over a manifest as it is in JSON, its own digest left out.
+
+    It is computed from what the file says, not from what this version understands of it, so
+    that a later version with more fields computes the same.
+    """
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    canonical = json.dumps(rest, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
 class Task(StrEnum):
@@ -175,15 +189,9 @@ class Manifest(_Part):
     digest: str = ""
     """`sha256:…` over the canonical manifest without this field: changes with any file."""
 
-    def computed_digest(self) -> str:
-        """What `digest` has to be, from everything else in the manifest."""
-        content = self.model_dump(mode="json", exclude={"digest"})
-        canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
-
     def sealed(self) -> Manifest:
         """The same manifest with its digest set."""
-        return self.model_copy(update={"digest": self.computed_digest()})
+        return self.model_copy(update={"digest": digest_of(self.model_dump(mode="json"))})
 
     def to_json(self) -> str:
         """The file's text: indented, Arabic as it is, one newline at the end."""

@@ -19,7 +19,14 @@ from khulasa_server.bundles.errors import (
     UnknownFormatError,
     UnlistedFileError,
 )
-from khulasa_server.bundles.manifest import FORMAT, MANIFEST_NAME, MODEL_DIRECTORY, File, Manifest
+from khulasa_server.bundles.manifest import (
+    FORMAT,
+    MANIFEST_NAME,
+    MODEL_DIRECTORY,
+    File,
+    Manifest,
+    digest_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,20 +95,22 @@ def load(path: Path) -> Bundle:
     except (OSError, ValueError) as error:
         raise NotABundleError(f"{file} cannot be read: {error}") from error
     manifest = _parse(file, content)
-    if manifest.digest != manifest.computed_digest():
+    if manifest.digest != digest_of(content):
         raise DigestMismatchError(f"{file} was changed after the bundle was built")
     return Bundle(path, manifest)
 
 
 def _parse(file: Path, content: object) -> Manifest:
-    found = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        raise NotABundleError(f"{file} is not a manifest: it holds no object")
+    found = content.get("format")
     if found is not None and found != FORMAT:
         raise UnknownFormatError(f"{file} has format {found!r}; this version reads {FORMAT}")
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "it"
+        place = ".".join(str(part) for part in first["loc"])
         raise NotABundleError(f"{file} is not a manifest: {place}: {first['msg']}") from error
 
 

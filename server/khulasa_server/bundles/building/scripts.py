@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import regex
 
+from khulasa_server.bundles.building.languages import canonical
 from khulasa_server.bundles.errors import BuildError
 
 _SCRIPTS = {
@@ -46,7 +47,7 @@ def scripts_of(language: str) -> frozenset[str]:
     Raises:
         BuildError: nothing is known of the language.
     """
-    base = language.partition("-")[0]
+    base = canonical(language).partition("-")[0]
     found = frozenset(script for script, users in _SCRIPTS.items() if base in users.split())
     if not found:
         raise BuildError(f"the script of {language!r} is not known here: keep pieces by a corpus")
