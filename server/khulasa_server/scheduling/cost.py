@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
@@ -16,19 +16,26 @@ if TYPE_CHECKING:
 
     from khulasa_server.scheduling.nnls import Vector
 
+WINDOW = 128
+"""Measurements kept."""
 FORGETTING = 0.99
-"""Weight of an observation after one more has come: about 100 batches count."""
+"""Weight of a measurement after one more has come: about 100 batches count."""
 FORGETTING_SECONDS = 60.0
 """Time constant of forgetting: measurements from a bad hour must not refuse callers for ever."""
 STALE_SECONDS = 10.0
 """Silence after which measurements fade without new ones."""
-PRIOR_WEIGHT = 4.0
-"""Observations that the prior counts for."""
+PRIOR_WEIGHT = 2.0
+"""Measurements that the prior counts for."""
 CLIP = 5.0
 """A measurement counts as at most this multiple of its prediction: the process may have slept."""
 REFIT_EVERY = 8
 """Batches between fits, once the first eight have each had theirs."""
-_ERROR_MEMORY = 0.95
+LEAST_SECONDS = 1e-6
+"""A batch counts as at least this long: clocks are not finer."""
+ERROR_MEMORY = 0.95
+"""Part of the error that comes from earlier batches."""
+
+_Features = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +83,15 @@ class Shape:
         )
 
 
+def _features(shape: Shape) -> _Features:
+    return (1.0, shape.padded, shape.steps, shape.beam_size * shape.written)
+
+
 _PRIOR_SHAPES = tuple(
     Shape.single(tokens, tokens, beam).times(items)
     for tokens, items, beam in ((4, 1, 1), (32, 1, 4), (32, 16, 4), (128, 4, 4), (256, 1, 1))
 )
+_PRIOR_ROWS = np.array([_features(shape) for shape in _PRIOR_SHAPES])
 
 
 def seconds_of(coefficients: Coefficients, shape: Shape) -> float:
@@ -95,10 +107,12 @@ def seconds_of(coefficients: Coefficients, shape: Shape) -> float:
 class CostModel:
     """Predicts the seconds of a batch.
 
-    Errors count relative to the measured time, so that small batches matter as much as large
+    Errors count relative to the seconds of a batch, so that small batches matter as much as large
     ones. Features are the expected output tokens, not the measured ones, at fitting as at
     predicting: what the expectation misses then ends up in the coefficients instead of in every
-    prediction. The prior enters as observations of typical batches and never fades.
+    prediction. The prior enters as measurements of typical batches. Its proportions are always
+    believed a little; its level follows the machine, so that shapes that were never run are
+    judged by the speed of those that were.
 
     Args:
         prior: coefficients believed before anything was measured.
@@ -108,16 +122,9 @@ class CostModel:
         self.coefficients = prior
         self.error_ratio = 0.0
         self.observations = 0
-        self._observed_at: float | None = None
-        self._gram = np.zeros((4, 4))
-        self._moment = np.zeros(4)
-        weight = PRIOR_WEIGHT / len(_PRIOR_SHAPES)
-        self._prior_gram = np.zeros((4, 4))
-        self._prior_moment = np.zeros(4)
-        for shape in _PRIOR_SHAPES:
-            row = _row(shape, seconds_of(prior, shape))
-            self._prior_gram += weight * np.outer(row, row)
-            self._prior_moment += weight * row
+        self._measured: deque[tuple[_Features, float, float]] = deque(maxlen=WINDOW)
+        self._faded_at = 0.0
+        self._prior = np.array(astuple(prior))
 
     def predict(self, shape: Shape) -> float:
         """Seconds that a batch of this shape takes."""
@@ -125,14 +132,14 @@ class CostModel:
 
     def observe(self, shape: Shape, seconds: float, now: float) -> None:
         """Learn that a batch of this shape took `seconds`, ended at `now`."""
-        predicted = self.predict(shape)
-        error = abs(predicted - seconds) / max(seconds, 1e-9)
-        memory = _ERROR_MEMORY if self.observations else 0.0
+        error = abs(self.predict(shape) - seconds) / max(seconds, LEAST_SECONDS)
+        memory = ERROR_MEMORY if self.observations else 0.0
         self.error_ratio = memory * self.error_ratio + (1 - memory) * error
-        self._add(_row(shape, min(seconds, CLIP * predicted)), now)
+        self._measured.append((_features(shape), max(seconds, LEAST_SECONDS), now))
+        self._faded_at = now
         self.observations += 1
         if self.observations <= REFIT_EVERY or self.observations % REFIT_EVERY == 0:
-            self._fit()
+            self._fit(now)
 
     def fade(self, now: float) -> None:
         """Believe less in what was measured long ago.
@@ -140,25 +147,29 @@ class CostModel:
         If slow batches made every request look impossible, none would run that could show the
         opposite: only time can.
         """
-        if self._observed_at is not None and now - self._observed_at > STALE_SECONDS:
-            self._forget(now)
-            self._fit()
+        if self._measured and now - self._faded_at > STALE_SECONDS:
+            self._faded_at = now
+            self._fit(now)
 
-    def _add(self, row: Vector, now: float) -> None:
-        self._forget(now)
-        self._gram = FORGETTING * self._gram + np.outer(row, row)
-        self._moment = FORGETTING * self._moment + row
-
-    def _forget(self, now: float) -> None:
-        elapsed = 0.0 if self._observed_at is None else max(0.0, now - self._observed_at)
-        kept = math.exp(-elapsed / FORGETTING_SECONDS)
-        self._gram, self._moment = kept * self._gram, kept * self._moment
-        self._observed_at = now
-
-    def _fit(self) -> None:
-        solution = solve_nonnegative(
-            self._prior_gram + self._gram, self._prior_moment + self._moment
+    def _fit(self, now: float) -> None:
+        features, seconds, times = (
+            np.array(column, dtype=np.float64) for column in zip(*self._measured, strict=True)
         )
+        newest_first = np.arange(len(times))[::-1]
+        ages = np.maximum(0.0, now - times)
+        weights: Vector = FORGETTING**newest_first * np.exp(-ages / FORGETTING_SECONDS)
+        rows = np.vstack([_PRIOR_ROWS, features])
+        trust = np.concatenate(
+            [np.full(len(_PRIOR_ROWS), PRIOR_WEIGHT / len(_PRIOR_ROWS)), weights]
+        )
+        predicted = rows @ np.array(astuple(self.coefficients))
+        believed: Vector = np.minimum(seconds, CLIP * predicted[len(_PRIOR_ROWS) :])
+        level = _level(believed / (features @ self._prior), weights)
+        targets = np.concatenate([level * (_PRIOR_ROWS @ self._prior), believed])
+        # Relative to the larger of the two: a row that is still predicted far too low, or that
+        # was measured far too low once, must not outweigh all the others.
+        scaled = (rows.T * (trust / np.maximum(predicted, targets) ** 2)).T
+        solution = solve_nonnegative(rows.T @ scaled, targets @ scaled)
         self.coefficients = Coefficients(*(float(value) for value in solution))
 
 
@@ -180,8 +191,9 @@ def fit_prior(measured: Sequence[tuple[Shape, float]], shape: Coefficients) -> C
     return model.coefficients
 
 
-def _row(shape: Shape, seconds: float) -> Vector:
-    """Features divided by the measurement, so that the target is 1 and errors are relative."""
-    features = (1.0, shape.padded, shape.steps, shape.beam_size * shape.written)
-    row: Vector = np.array(features) / max(seconds, 1e-6)
-    return row
+def _level(ratios: Vector, weights: Vector) -> float:
+    """How many times slower than the prior the machine is: the median, drawn towards 1."""
+    order = np.argsort(ratios)
+    below = np.cumsum(weights[order])
+    median = ratios[order][np.searchsorted(below, below[-1] / 2)]
+    return float(median ** (below[-1] / (below[-1] + PRIOR_WEIGHT)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,8 +12,8 @@ from khulasa_server.scheduling.types import Priority
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEADLINE_STEP = 0.1
-"""Seconds: deadlines this close count as one, so that a look at all of them stays cheap."""
+STEPS_PER_SECOND = 10
+"""Deadlines in one step count as one, so that a look at all of them stays cheap."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +60,7 @@ class Ledger:
 
     def place(self, claim: Claim) -> Claim:
         """Count a claim until it is released."""
-        step, priority = _step(claim.deadline), claim.priority
+        step, priority = step_of(claim.deadline), claim.priority
         if step not in self._steps[priority]:
             self._steps[priority][step] = _Sum()
             insort(self._order[priority], step)
@@ -71,7 +72,7 @@ class Ledger:
         """Count a placed claim no more."""
         for total in self._sums(claim):
             total.remove(claim.seconds)
-        step, priority = _step(claim.deadline), claim.priority
+        step, priority = step_of(claim.deadline), claim.priority
         if not self._steps[priority][step].claims:
             del self._steps[priority][step]
             order = self._order[priority]
@@ -95,15 +96,16 @@ class Ledger:
         due = 0.0
         for step in self._order[priority]:
             due += self._steps[priority][step].seconds
-            yield step * DEADLINE_STEP, due
+            yield step / STEPS_PER_SECOND, due
 
     def _sums(self, claim: Claim) -> tuple[_Sum, _Sum, _Sum]:
         return (
             self._totals[claim.priority],
             self._models.setdefault((claim.model, claim.priority), _Sum()),
-            self._steps[claim.priority][_step(claim.deadline)],
+            self._steps[claim.priority][step_of(claim.deadline)],
         )
 
 
-def _step(deadline: float) -> int:
-    return int(deadline // DEADLINE_STEP)
+def step_of(deadline: float) -> int:
+    """Number of the step that a deadline is in."""
+    return math.floor(deadline * STEPS_PER_SECOND)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Vector = NDArray[np.float64]
+    Vector = NDArray[np.floating[Any]]
 
 _TOLERANCE = 1e-9
 
@@ -28,9 +28,10 @@ def solve_nonnegative(gram: Vector, moment: Vector) -> Vector:
         gram: G = sum of x x' over the observations, n by n.
         moment: b = sum of x y, of length n.
     """
-    scale = np.sqrt(np.maximum(np.diag(gram), np.finfo(float).tiny))
+    scale: Vector = np.sqrt(np.maximum(np.diag(gram), np.finfo(float).tiny))
     gram, moment = gram / np.outer(scale, scale), moment / scale
-    best, lowest = np.zeros_like(moment), 0.0
+    best: Vector = np.zeros_like(moment)
+    lowest = 0.0
     for candidate in _stationary_points(gram, moment):
         objective = float(candidate @ gram @ candidate - 2 * moment @ candidate)
         if objective < lowest:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from khulasa_server.scheduling.heap import Heap
-from khulasa_server.scheduling.ledger import DEADLINE_STEP
+from khulasa_server.scheduling.ledger import step_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def bucket_of(length: int) -> int:
 
 def rank_of(item: Item) -> tuple[float, ...]:
     """Order in a bucket: deadlines, and among those that count as one, earlier segments first."""
-    return (item.deadline // DEADLINE_STEP, item.submission.order, item.deadline)
+    return (step_of(item.deadline), item.submission.order, item.deadline)
 
 
 class SegmentQueue:
