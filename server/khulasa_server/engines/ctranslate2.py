@@ -61,7 +61,7 @@ _DECODING: Final[dict[str, Any]] = {
     "return_logits_vocab": False,
 }
 
-_WARM_UP_ROWS = 8
+_WARM_UP_TOKENS = 512
 _WARM_UP_STEPS = 8
 
 
@@ -140,7 +140,7 @@ class CTranslate2Engine:
         return [list(result.log_probs) for result in results]
 
     def warm_up(self) -> None:
-        """Run every worker at the longest input and at a batch of typical ones."""
+        """Run every worker at the longest input and at a batch of segments at their soft limit."""
         limits, default = self._manifest.limits, self._manifest.generation
         token = next(iter(self._manifest.target_tokens.values()), "")
         options = GenerationOptions(
@@ -149,7 +149,8 @@ class CTranslate2Engine:
             target_token=token,
         )
         room = limits.max_input_tokens - bool(token)
-        batches = [[_filler(room)], [_filler(min(room, limits.segment_tokens))] * _WARM_UP_ROWS]
+        typical = min(room, limits.segment_tokens)
+        batches = [[_filler(room)], [_filler(typical)] * max(1, _WARM_UP_TOKENS // typical)]
         with ThreadPoolExecutor(self._workers) as pool:
             for batch in batches:
                 list(pool.map(self.generate, [batch] * self._workers, [options] * self._workers))
