@@ -36,6 +36,8 @@ _KEY: Final = secrets.token_bytes(32)
 _DIGEST_DIGITS: Final = 16
 _FIRST: Final = ("time", "level", "logger", "event")
 """Keys that a person looks for at the start of a line."""
+_MOST_CODE_POINTS: Final = 500
+"""Of one value: a caller's name for a model can be as long as a message."""
 
 
 def digest_of(text: str) -> str:
@@ -146,11 +148,13 @@ def _rendered(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     # An object without a JSON form is named by its type, since its repr may hold a text.
     # Non-ASCII stays escaped: a viewer that reorders right-to-left text cannot garble a line.
     first = {key: event.pop(key) for key in _FIRST if key in event}
-    finite = {key: _finite(value) for key, value in {**first, **event}.items()}
-    return json.dumps(finite, default=lambda value: f"<{type(value).__qualname__}>")
+    tame = {key: _tame(value) for key, value in {**first, **event}.items()}
+    return json.dumps(tame, default=lambda value: f"<{type(value).__qualname__}>")
 
 
-def _finite(value: object) -> object:
+def _tame(value: object) -> object:
+    if isinstance(value, str) and len(value) > _MOST_CODE_POINTS:
+        return f"{value[:_MOST_CODE_POINTS]}… ({len(value)} code points)"
     # JSON has no word for these; an infinite deadline must not make a line unreadable.
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 

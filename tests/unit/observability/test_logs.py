@@ -212,6 +212,15 @@ def test_a_broken_record_costs_a_line_without_its_arguments() -> None:
     assert "secret" not in done.stderr
 
 
+def test_no_value_is_long(stream: io.StringIO) -> None:
+    """Whatever a caller put into a name, a line stays readable and says how long it was."""
+    structlog.get_logger().info("refused", model="x" * 100_000)
+
+    (line,) = lines(stream)
+    assert line["model"].endswith("… (100000 code points)")
+    assert len(line["model"]) < 600
+
+
 @pytest.mark.parametrize(
     "failure",
     [
