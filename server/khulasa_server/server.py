@@ -69,10 +69,16 @@ class Server:
         self.catalog = Catalog()
         self.metrics = Metrics(__version__, finding_kinds=Kind)
         self.board = HealthBoard(self.catalog, full_names(settings.required_services))
+        self.grpc_address = ""
+        """Dialable `host:port`, once bound."""
+        self.metrics_address = ""
+        """Dialable `host:port`, once bound."""
         self._engines = ThreadPoolExecutor(self._plan.workers, thread_name_prefix="engine")
         self._texts = ThreadPoolExecutor(TEXT_THREADS, thread_name_prefix="text")
-        self._scheduler = self._make_scheduler()
+        self.scheduler = self._make_scheduler()
         self._fleet = self._make_fleet()
+        # From the first call on they are known, and not ready.
+        self._fleet.register(self._bundles)
         self._gate = Gate(_bounds(settings), self._clock, asyncio.Event())
         self._grpc = build_server(
             settings, self._services(), self.board, self.metrics.grpc, self._clock
@@ -97,14 +103,15 @@ class Server:
             OSError: a port is taken; the message names the address.
         """
         asyncio.get_running_loop().set_exception_handler(handle_loop_exception)
-        grpc_address = bind_server(self._grpc, self._settings.listen)
-        http_address = await self._http.start(self._settings.metrics_listen)
+        await self.board.refresh()
+        self.grpc_address = _joined(bind_server(self._grpc, self._settings.listen))
+        self.metrics_address = _joined(await self._http.start(self._settings.metrics_listen))
         await self._grpc.start()
         log.info("threads_chosen", **asdict(self._plan))
         loading = asyncio.ensure_future(self._fleet.load_all(self._bundles))
         await _first(loading, self._stopping)
         if not self._stopping.is_set():
-            self._announce(_joined(grpc_address), _joined(http_address))
+            self._announce()
 
     async def serve(self) -> None:
         """Wait to be told to stop."""
@@ -119,7 +126,7 @@ class Server:
         await self.board.drain()
         await _first(asyncio.ensure_future(asyncio.sleep(self._settings.drain_delay)), self._forced)
         self._gate.draining.set()
-        self._scheduler.begin_drain()
+        self.scheduler.begin_drain()
         for model in self.catalog:
             if model.state is ModelState.READY:
                 model.state = ModelState.DRAINING
@@ -129,7 +136,7 @@ class Server:
     async def stop(self) -> None:
         """Free everything; what still runs in an engine ends first, since it cannot be cut."""
         await self._grpc.stop(0)
-        await self._scheduler.close()
+        await self.scheduler.close()
         await self._fleet.close()
         await self._http.close()
         for executor in (self._engines, self._texts):
@@ -161,10 +168,10 @@ class Server:
     def _make_fleet(self) -> Fleet:
         settings = self._settings
         options = LoadOptions(settings.engine, self._plan, settings.canary, self._engines)
-        return Fleet(self.catalog, self._scheduler, self.metrics, options, self.board.refresh)
+        return Fleet(self.catalog, self.scheduler, self.metrics, options, self.board.refresh)
 
     def _services(self) -> list[Registered]:
-        desk = Desk(self.catalog, self._scheduler, Offload(self._texts), self.metrics, self._clock)
+        desk = Desk(self.catalog, self.scheduler, Offload(self._texts), self.metrics, self._clock)
         translator = Translator(desk)
         translate = translation.TranslationServicer(translator, self._gate)
         summarize = summarization.SummarizationServicer(Summarizer(desk, translator), self._gate)
@@ -183,11 +190,11 @@ class Server:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    def _announce(self, grpc_address: str, metrics_address: str) -> None:
+    def _announce(self) -> None:
         line = {
             "event": "serving",
-            "grpc": grpc_address,
-            "metrics": metrics_address,
+            "grpc": self.grpc_address,
+            "metrics": self.metrics_address,
             "ready": self.board.ready(),
             "models": {model.name: model.state.value for model in self.catalog},
             "version": __version__,

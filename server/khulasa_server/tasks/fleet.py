@@ -60,11 +60,17 @@ class Fleet:
     options: LoadOptions
     changed: Callable[[], Awaitable[None]]
 
-    async def load_all(self, bundles: Sequence[Bundle]) -> None:
-        """Load every bundle; one that fails leaves the others alone."""
+    def register(self, bundles: Sequence[Bundle]) -> None:
+        """List every bundle as a model that has yet to be loaded.
+
+        Raises:
+            ValueError: two of them have the same name.
+        """
         for bundle in bundles:
             self.metrics.add_model(self.catalog.add(bundle.manifest).name)
-        await self.changed()
+
+    async def load_all(self, bundles: Sequence[Bundle]) -> None:
+        """Load every registered bundle; one that fails leaves the others alone."""
         for bundle in bundles:
             await self._load(self.catalog.models[bundle.manifest.name], bundle)
             await self.changed()
