@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from khulasa_server.text.fitting import fit
-from khulasa_server.text.scripts import has_letters_of
+from khulasa_server.text.scripts import is_translatable
 from khulasa_server.text.segmentation import split
 from khulasa_server.text.spans import Span
 
@@ -27,8 +27,8 @@ def plan(text: str, route: Route) -> list[Planned]:
     """Segments whose spans, with the whitespace between, tile `text`.
 
     Each has at most the model's soft limit of tokens. A segment without a letter of the source
-    language (a URL, a number, a line in another script) has nothing to translate; neither has a
-    blank text, which is one segment.
+    language outside addresses and mentions (a URL, a number, a line in another script) has
+    nothing to translate; neither has a blank text, which is one segment.
     """
     planned: list[Planned] = []
     for span in split(text, route.source):
@@ -46,6 +46,6 @@ def _plan_sentence(text: str, span: Span, route: Route) -> list[Planned]:
 
 def _plan_part(text: str, span: Span, route: Route) -> Planned:
     part = span.of(text)
-    if not has_letters_of(part, route.source):
+    if not is_translatable(part, route.source):
         return Planned(span, None)
     return Planned(span, route.tokenize([part])[0])
