@@ -15,13 +15,14 @@ from khulasa_server.text.spans import Span
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_FILL: Final = 1.0
-"""Each chunk costs a run of the model: as few as possible."""
+_FILL: Final = 0.9
+"""Share of the window that chunks are planned for. Each chunk costs a run of the model, so little
+is given away for borders between paragraphs."""
 
-_INSIDE_PARAGRAPH: Final = 0.25
+_INSIDE_PARAGRAPH: Final = 0.5
 """What a border inside a paragraph costs, as a share of an ideal chunk."""
 
-_INSIDE_SENTENCE: Final = 0.6
+_INSIDE_SENTENCE: Final = 1.0
 """The same inside a sentence that is longer than the window."""
 
 _PARAGRAPH = regex.compile(r"[\n\x0b\x0c\x85\u2028\u2029]|\r(?!\n)")
@@ -109,8 +110,7 @@ def lead(sentences: Sequence[Sentence], window: int) -> Chunk:
 def hierarchical(text: str, sentences: Sequence[Sentence], window: int) -> list[Chunk]:
     """Consecutive chunks of about equal cost, together all sentences, each within `window`.
 
-    Borders are put at the ends of paragraphs where one is near. As few chunks as is sensible:
-    one more than necessary at most for every paragraph border preferred.
+    Borders are put at the ends of paragraphs where one is near, else between sentences.
 
     Args:
         text: the article.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _FILL: Final = 0.85
 """Share of the limit that parts are planned for: room to reach a clause mark."""
 
-_PENALTIES: Final = {"strong": 0.0, "clause": 0.15, "space": 0.6}
+_PENALTIES: Final = {"strong": 0.0, "clause": 0.15, "space": 0.6, "title": 0.9}
 """What a cut costs, against its distance from the middle: a clause mark within reach always
 wins over a bare space, a stronger mark over a comma unless it is much farther."""
 
@@ -35,10 +35,14 @@ _BORDER = regex.compile(
       | \s -++ \s++
       | (?<!\s) \s++ (?=[\p{Ps}\p{Pi}"']) (?!\p{P}++(?:\s|\Z))
     )
+  | (?P<title> (?<=(?:^|[\s\p{P}])\p{L}\.) \s++ )
   | (?P<space> (?<!\s) \s++ (?!\p{P}++(?:\s|\Z)) )
     """
 )
-_GRAPHEME = regex.compile(r"\X")
+# `\X` looks back to the first of a row of flags, at each of them: pairs are taken before it.
+_GRAPHEME = regex.compile(r"\p{Regional_Indicator}{2}[\p{M}\u200c\u200d]*+|\X")
+# All that `str.isspace` calls whitespace; `\s` leaves out the four separators of old.
+_SPACE = regex.compile(r"[\s\x1c-\x1f]++")
 _PUNCTUATION = regex.compile(r"[\p{P}\s]+")
 
 
@@ -59,22 +63,24 @@ def fit(text: str, span: Span, limit: int, count: Callable[[str], int]) -> list[
         limit: most pieces of a part, end of sequence counted.
         count: pieces of a text, end of sequence counted.
     """
-    parts: list[Span] = []
+    parts: list[tuple[Span, int]] = []
     waiting = [span]
     while waiting:
         part = waiting.pop()
         pieces = count(part.of(text))
         smaller = _divide(text, part, pieces, limit) if pieces > limit else [part]
         if len(smaller) == 1:
-            parts.append(part)
+            parts.append((part, pieces))
         else:
             waiting.extend(reversed(smaller))
-    return _without_lone_marks(text, parts, limit, count) if len(parts) > 1 else parts
+    return _merged(text, parts, limit, count)
 
 
 def _divide(text: str, span: Span, pieces: int, limit: int) -> list[Span]:
     """Parts of `span`, by the average number of pieces a code point; itself if indivisible."""
     cuts, penalties = _clauses(text, span)
+    if not cuts:
+        cuts = [match.start() for match in _SPACE.finditer(text, span.start, span.end)]
     if not cuts:
         cuts = [match.end() for match in _GRAPHEME.finditer(text, span.start, span.end)][:-1]
     if not cuts:
@@ -111,18 +117,25 @@ def _between(text: str, span: Span, cuts: list[int]) -> Iterator[Span]:
             yield Span(first, first + len(body.rstrip()))
 
 
-def _without_lone_marks(
-    text: str, parts: list[Span], limit: int, count: Callable[[str], int]
+def _merged(
+    text: str, parts: list[tuple[Span, int]], limit: int, count: Callable[[str], int]
 ) -> list[Span]:
-    """The parts, with nothing-but-punctuation joined to a neighbour where it fits."""
-    joined = [parts[0]]
-    for part in parts[1:]:
-        last = joined[-1]
+    """The parts, those joined that are small together or of which one is mere punctuation.
+
+    Sizes were guessed from an average: a stretch may have been cut once too often.
+    """
+    joined: list[Span] = []
+    pieces = limit
+    for part, own in parts:
+        last = joined[-1] if joined else part
         both = Span(last.start, part.end)
-        if _is_mark(text, last) != _is_mark(text, part) and count(both.of(text)) <= limit:
-            joined[-1] = both
-        else:
-            joined.append(part)
+        if joined and (pieces + own - 1 <= limit or _is_mark(text, last) != _is_mark(text, part)):
+            together = count(both.of(text))
+            if together <= limit:
+                joined[-1], pieces = both, together
+                continue
+        joined.append(part)
+        pieces = own
     return joined
 
 

@@ -133,6 +133,8 @@ _MARKS: Final = (
 _JOINERS: Final = r"[\u200c\u200d]"
 # A letter that joins; tatweel belongs to no script.
 _JOINING: Final = r"[[\p{Arabic}--\p{M}]ـ]"
+# `▁` is how tokenizers write a space; the separators of old are none for `\s`.
+_SPACES: Final = r"[\s\x1c-\x1f▁]"
 _SIGNS: Final = r"[\p{P}=~^|+]"
 _ASCII: Final = {
     **{ord(digit): str(value) for value, digit in enumerate("٠١٢٣٤٥٦٧٨٩")},
@@ -160,7 +162,7 @@ _FOLDING_STEPS: Final = (
     _Step(regex.compile(r"[٠-٩۰-۹٪]+|(?<=\d)[٫٬](?=\d)"), lambda number: number.translate(_ASCII)),
 )
 _LAST_STEPS: Final = (
-    _Step(regex.compile(r"[^\S ][\s▁]*+|▁[\s▁]*+| [\s▁]++"), lambda _: " "),
+    _Step(regex.compile(rf" {_SPACES}++|(?! ){_SPACES}++"), lambda _: " "),
     _Step(regex.compile(rf"({_SIGNS})(?: ?\1){{3,}}+"), lambda signs: signs[0] * 3),
     _Step(
         regex.compile(r"<(?:/?s|pad|unk|mask|extra_id_\d+|0x[0-9A-Fa-f]{2})>|>>[\w-]+<<"),
