@@ -74,11 +74,13 @@ class Rewriting:
         last = _Change(len(self.source), len(self.source), len(self.text), len(self.text))
         for change in (*self.changes, last):
             if change.start > end:
-                yield Run(Span(source_end, change.source_start), Span(end, change.start), False)  # noqa: FBT003 - a NamedTuple's own field
+                yield Run(
+                    Span(source_end, change.source_start), Span(end, change.start), rewritten=False
+                )
             source_end, end = change.source_end, change.end
             if change is not last:
                 source = Span(change.source_start, source_end)
-                yield Run(source, Span(change.start, end), True)  # noqa: FBT003 - the same
+                yield Run(source, Span(change.start, end), rewritten=True)
 
     def to_source(self, span: Span) -> Span:
         """The least part of the source that became `span` of the text.
