@@ -42,6 +42,12 @@ CODES: Final[dict[type[ServiceError], grpc.StatusCode]] = {
     InternalError: grpc.StatusCode.INTERNAL,
 }
 
+MAX_MESSAGE_BYTES: Final = 600
+MAX_VALUE_BYTES: Final = 400
+"""Of what callers sent, names too, errors repeat so much: trailing metadata beyond 8 KiB may be,
+and beyond 16 KiB is, replaced by a RESOURCE_EXHAUSTED of gRPC's own. The message is in it three
+times, once with three bytes for each that is not ASCII."""
+
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
@@ -64,7 +70,8 @@ def to_status(error: Exception, request_id: str = "") -> status_pb2.Status:
     """`google.rpc.Status` of any exception, each kind of detail at most once (AIP-193)."""
     fault = as_service_error(error)
     code = next(CODES[kind] for kind in type(fault).__mro__ if kind in CODES)
-    status = status_pb2.Status(code=code.value[0], message=fault.message)
+    message = _shortened(fault.message, MAX_MESSAGE_BYTES)
+    status = status_pb2.Status(code=code.value[0], message=message)
     for detail in _details(fault, request_id):
         packed = any_pb2.Any()
         packed.Pack(detail)
@@ -83,12 +90,13 @@ def to_failure(error: Exception, request_id: str) -> Failure:
 
 
 def _details(fault: ServiceError, request_id: str) -> Iterator[Message]:
-    yield error_details_pb2.ErrorInfo(
-        reason=fault.reason.value, domain=DOMAIN, metadata=fault.metadata
-    )
+    metadata = {key: _shortened(value, MAX_VALUE_BYTES) for key, value in fault.metadata.items()}
+    yield error_details_pb2.ErrorInfo(reason=fault.reason.value, domain=DOMAIN, metadata=metadata)
     if fault.field:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=fault.field, description=fault.message, reason=fault.reason.value
+            field=fault.field,
+            description=_shortened(fault.message, MAX_MESSAGE_BYTES),
+            reason=fault.reason.value,
         )
         yield error_details_pb2.BadRequest(field_violations=[violation])
     if fault.retry_after is not None:
@@ -97,3 +105,11 @@ def _details(fault: ServiceError, request_id: str) -> Iterator[Message]:
         yield retry
     if request_id:
         yield error_details_pb2.RequestInfo(request_id=request_id)
+
+
+def _shortened(text: str, most: int) -> str:
+    """`text`, or as much of it as fits in `most` bytes of UTF-8 with an ellipsis."""
+    data = text.encode()
+    if len(data) <= most:
+        return text
+    return data[: most - len("…".encode())].decode("utf-8", "ignore") + "…"

@@ -27,6 +27,21 @@ class ModelState(StrEnum):
     DRAINING = "draining"
 
 
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Names of a request's fields that choose a model, for errors to point at."""
+
+    model: str
+    source: str
+    target: str
+
+
+TRANSLATION_FIELDS = Fields("model", "source_language_code", "target_language_code")
+SUMMARY_FIELDS = Fields("model", "language_code", "target_language_code")
+ONWARD_FIELDS = Fields("translation_model", "target_language_code", "target_language_code")
+"""Of a summary's translation: its source is the summary's own language."""
+
+
 @dataclass(slots=True)
 class Model:
     """A configured model: what its bundle says, and how it fares in this process."""
@@ -111,8 +126,10 @@ class Catalog:
         """All models of one task."""
         return [model for model in self if model.task is task]
 
-    def resolve(self, task: Task, *, name: str = "", source: str, target: str = "") -> Model:
-        """The one model for a task and its languages, ready or not.
+    def resolve(
+        self, task: Task, fields: Fields, *, name: str = "", source: str, target: str = ""
+    ) -> Model:
+        """The one model for a task and its languages, ready or not; errors point at `fields`.
 
         Raises:
             NotFoundError: `name` is unknown or does another task, or no model does this one.
@@ -123,18 +140,17 @@ class Catalog:
             candidates = [model for model in candidates if model.name == name]
         if not candidates:
             fault = f"is called {name!r}" if name else "is configured"
-            raise self._unknown(f"no model for {task.value} {fault}", name, self.of_task(task))
+            there_is = self.of_task(task)
+            raise self._unknown(f"no model for {task} {fault}", name, there_is, fields.model)
         fitting = [model for model in candidates if model.serves(source, target)]
         if not fitting:
-            raise _unsupported(task, source, target, candidates)
+            raise _unsupported(task, fields, source, target, candidates)
         if len(fitting) > 1:
-            raise _ambiguous(task, fitting)
+            raise _ambiguous(task, fields, fitting)
         return fitting[0]
 
     @staticmethod
-    def _unknown(
-        message: str, name: str, candidates: Iterable[Model], field: str = "model"
-    ) -> NotFoundError:
+    def _unknown(message: str, name: str, candidates: Iterable[Model], field: str) -> NotFoundError:
         names = ", ".join(model.name for model in candidates)
         return NotFoundError(
             Reason.MODEL_NOT_FOUND,
@@ -151,24 +167,25 @@ def _pairs(model: Model) -> str:
     return f"{sources}→{','.join(model.manifest.target_language_codes)}"
 
 
-def _unsupported(task: Task, source: str, target: str, models: list[Model]) -> InvalidRequestError:
+def _unsupported(
+    task: Task, fields: Fields, source: str, target: str, models: list[Model]
+) -> InvalidRequestError:
     served = "; ".join(_pairs(model) for model in models)
     wrong_source = all(match(source, m.manifest.source_language_codes) is None for m in models)
     asked = f"{source}→{target}" if task is Task.TRANSLATE else source
-    source_field = "source_language_code" if task is Task.TRANSLATE else "language_code"
     return InvalidRequestError(
         Reason.LANGUAGE_UNSUPPORTED,
         f"language {asked} is not served; served: {served}",
-        field=source_field if wrong_source else "target_language_code",
+        field=fields.source if wrong_source else fields.target,
         metadata={"requested": asked, "served": served},
     )
 
 
-def _ambiguous(task: Task, models: list[Model]) -> InvalidRequestError:
+def _ambiguous(task: Task, fields: Fields, models: list[Model]) -> InvalidRequestError:
     names = ", ".join(model.name for model in models)
     return InvalidRequestError(
         Reason.MODEL_AMBIGUOUS,
-        f"several models can {task.value} this; name one of: {names}",
-        field="model",
+        f"several models can {task} this; name one of: {names}",
+        field=fields.model,
         metadata={"candidates": names},
     )

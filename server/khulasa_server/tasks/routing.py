@@ -9,7 +9,7 @@ from khulasa_server.bundles.manifest import Task
 from khulasa_server.engines.base import GenerationOptions
 from khulasa_server.errors import InvalidRequestError, Reason
 from khulasa_server.scheduling.types import Stage
-from khulasa_server.tasks.catalog import match
+from khulasa_server.tasks.catalog import SUMMARY_FIELDS, TRANSLATION_FIELDS, match
 from khulasa_server.tasks.values import ModelRef
 from khulasa_server.text.normalization import Policy, normalize
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from khulasa_server.bundles.manifest import Manifest
     from khulasa_server.engines.base import Engine, Tokens
-    from khulasa_server.tasks.catalog import Catalog, Model
+    from khulasa_server.tasks.catalog import Catalog, Fields, Model
     from khulasa_server.tasks.values import Options
 
 JOINER_LANGUAGES = frozenset({"fa", "ur", "ckb", "ku", "ps", "sd", "ug"})
@@ -64,14 +64,22 @@ class Route:
         return Stage(self.model.name, code_points, self.generation.beam_size)
 
 
-def route_translation(catalog: Catalog, source: str, target: str, options: Options) -> Route:
-    """The translator for a pair of languages.
+def route_translation(
+    catalog: Catalog,
+    source: str,
+    target: str,
+    options: Options,
+    fields: Fields = TRANSLATION_FIELDS,
+) -> Route:
+    """The translator for a pair of languages; errors point at `fields`.
 
     Raises:
         NotFoundError, InvalidRequestError: none, or several, would do; an option is out of range.
         UnavailableError: it is not ready.
     """
-    model = catalog.resolve(Task.TRANSLATE, name=options.model, source=source, target=target)
+    model = catalog.resolve(
+        Task.TRANSLATE, fields, name=options.model, source=source, target=target
+    )
     manifest = model.manifest
     served = match(target, manifest.target_language_codes) or target
     generation = _generation(manifest, options, manifest.target_tokens.get(served, ""))
@@ -81,7 +89,7 @@ def route_translation(catalog: Catalog, source: str, target: str, options: Optio
 
 def route_summary(catalog: Catalog, language: str, options: Options) -> Route:
     """The summarizer for a language; raises as `route_translation` does."""
-    model = catalog.resolve(Task.SUMMARIZE, name=options.model, source=language)
+    model = catalog.resolve(Task.SUMMARIZE, SUMMARY_FIELDS, name=options.model, source=language)
     reads = match(language, model.manifest.source_language_codes) or language
     generation = _generation(model.manifest, options, "")
     return Route(model, model.ready_engine(), reads, reads, generation)

@@ -12,13 +12,14 @@ from khulasa_server.guards.findings import Finding, Kind
 from khulasa_server.guards.judge import judge_summary
 from khulasa_server.guards.language import doubt_language
 from khulasa_server.tasks.admission import admitted
+from khulasa_server.tasks.catalog import ONWARD_FIELDS
 from khulasa_server.tasks.languages import language_of, require_language
 from khulasa_server.tasks.levels import Levels
 from khulasa_server.tasks.passages import PassageRunner
 from khulasa_server.tasks.reading import read
-from khulasa_server.tasks.routing import Route, route_summary
+from khulasa_server.tasks.routing import Route, route_summary, route_translation
 from khulasa_server.tasks.values import Chunk, Evidence, Options, Strategy, Summary, Usage
-from khulasa_server.text.scripts import has_letters_of
+from khulasa_server.text.scripts import is_translatable
 from khulasa_server.text.segmentation import split
 from khulasa_server.text.spans import Span
 
@@ -75,7 +76,9 @@ class Summarizer:
     def _onward(self, job: SummarizeJob, route: Route) -> Route | None:
         if not job.target_language_code:
             return None
-        return self._translator.route(route.source, job.target_language_code, _onward_options(job))
+        options = _onward_options(job)
+        target = job.target_language_code
+        return route_translation(self._desk.catalog, route.source, target, options, ONWARD_FIELDS)
 
     async def _translated(
         self, ticket: Ticket, text: str, onward: Route, job: SummarizeJob
@@ -85,7 +88,7 @@ class Summarizer:
 
     async def _summary(self, ticket: Ticket, job: SummarizeJob, route: Route) -> Summary:
         started = self._desk.clock()
-        if not has_letters_of(job.text, route.source):
+        if not is_translatable(job.text, route.source):
             return _as_it_is(job, route, Usage(code_points=len(job.text), segments=1))
         over = self._desk.offload.over
         reading = await over(len(job.text), read, job.text, route, job.strategy)

@@ -27,10 +27,6 @@ class Translator:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def route(self, source: str, target: str, options: Options) -> Route:
-        """The model for a pair of languages; raises as `route_translation` does."""
-        return route_translation(self._desk.catalog, source, target, options)
-
     async def translate(self, job: TranslateJob) -> tuple[list[Translation], Usage]:
         """Every content translated, aligned with `job.contents`, and the usage of all.
 
@@ -73,7 +69,8 @@ class Translator:
         return [draft.finish(seconds) for draft in drafts]
 
     def _routed(self, job: TranslateJob) -> Route:
-        route = self.route(job.source_language_code, job.target_language_code, job.options)
+        source, target = job.source_language_code, job.target_language_code
+        route = route_translation(self._desk.catalog, source, target, job.options)
         if not job.lenient:
             require_language(job.contents, route.source, "contents")
         return route
