@@ -17,9 +17,12 @@ from khulasa_server.observability.grpc_metrics import GrpcMetrics, Method
 from khulasa_server.rpc.method_names import CODES
 from khulasa_server.rpc.metrics_interceptor import MetricsInterceptor
 from khulasa_server.rpc.request_id import RequestIdInterceptor
+from khulasa_server.rpc.wrapping import wrap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
+
+    from khulasa_server.rpc.wrapping import Behaviour
 
     Context = grpc.aio.ServicerContext[Any, Any]
     Metadata = tuple[tuple[str, str], ...]
@@ -323,6 +326,18 @@ async def test_unknown_methods_share_one_label_value(bench: Bench) -> None:
     assert bench.outcomes("_other", "_other") == {"Unimplemented": 50}
     assert bench.count("started_total", "_other", "_other") == 50
     assert len(bench.exposition()) == before
+
+
+async def test_a_handler_that_blocks_is_refused() -> None:
+    """A synchronous handler, which grpc would run in a thread, is an error of the first call."""
+    handler: Any = grpc.unary_unary_rpc_method_handler(lambda request, _: request)
+    with pytest.raises(TypeError, match="is not async"):
+        wrap(handler, unused)
+
+
+async def unused(_inner: Behaviour, _request: object, _context: Context, /) -> object:
+    """Stand in for a wrapper that is never run."""
+    raise AssertionError
 
 
 async def test_a_thousand_concurrent_calls_add_up(bench: Bench) -> None:

@@ -22,9 +22,10 @@ import aiohttp
 import grpc
 import pytest
 import pytest_asyncio
+from grpc_health.v1 import health_pb2
 
-from khulasa.v1 import translation_pb2 as pb
-from khulasa.v1 import translation_pb2_grpc as rpc
+from khulasa.v1 import model_pb2, summarization_pb2, translation_pb2
+from khulasa.v1.translation_pb2_grpc import TranslationServiceStub
 from khulasa_server.observability.grpc_metrics import SECONDS
 
 if TYPE_CHECKING:
@@ -192,14 +193,14 @@ async def answers(session: aiohttp.ClientSession, url: str) -> None:
 async def load(address: str) -> list[Sent]:
     """`CALLS` calls at a steady rate, every fifth of them wrong."""
     async with grpc.aio.insecure_channel(address) as channel:
-        stub: Any = rpc.TranslationServiceStub(channel)
+        stub: Any = TranslationServiceStub(channel)
 
         async def send(number: int) -> Sent:
             text = "" if number % EVERY_WRONG == 0 else f"هذه هي الجملة رقم {number}."
             start = time.monotonic()
             try:
                 answer = await stub.Translate(
-                    pb.TranslateRequest(contents=[text]),
+                    translation_pb2.TranslateRequest(contents=[text]),
                     metadata=(("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01"),),
                     timeout=60,
                 )
@@ -299,6 +300,24 @@ async def test_exemplars_arrive(scene: Scene) -> None:
     )
     traces = {each["labels"]["trace_id"] for found in data for each in found["exemplars"]}
     assert traces == {TRACE}
+
+
+async def test_every_method_and_code_is_there_from_the_start(scene: Scene) -> None:
+    """Each method that the server's descriptors declare has all 17 codes, called or not."""
+    codes = "count by (grpc_service, grpc_method) (grpc_server_handled_total)"
+    data = await scene.prometheus.get("query", query=codes)
+    counted = {
+        (each["metric"]["grpc_service"], each["metric"]["grpc_method"]): float(each["value"][1])
+        for each in data["result"]
+    }
+    declared = {
+        (service.full_name, method.name)
+        for file in (translation_pb2, summarization_pb2, model_pb2, health_pb2)
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
+    assert {("_other", "_other"), *declared} <= set(counted)
+    assert set(counted.values()) == {len(grpc.StatusCode)}
 
 
 async def test_promtool_finds_nothing_to_say(scene: Scene) -> None:
