@@ -39,30 +39,37 @@ def mismatch(language: str, script: str, field: str) -> InvalidRequestError:
     )
 
 
-def language_of(text: str, catalog: Catalog) -> str:
+def language_of(text: str, catalog: Catalog, *, lenient: bool) -> str:
     """A served summarization language in the script of most letters of `text`.
 
-    `ar` where there are no letters.
+    Where none is, one in the script of any letter; where there are no letters, `ar` if it is
+    served. `lenient`: where all letters are of other scripts, the same.
 
     Raises:
         InvalidRequestError: LANGUAGE_MISMATCH: no served language is written in it.
     """
+    ranked = _ranked(catalog)
+    for letters in (_sample(text), text):
+        for code in ranked:
+            if has_letters_of(letters, code):
+                return code
+    if lenient or not ranked or not has_letters(text):
+        return ranked[0] if ranked else PREFERRED[0]
+    raise mismatch(" or ".join(ranked), dominant_script(text), "text")
+
+
+def _ranked(catalog: Catalog) -> list[str]:
     served = {
         code
         for model in catalog.of_task(Task.SUMMARIZE)
         for code in model.manifest.source_language_codes
     }
-    if not served or not has_letters(text):
-        return PREFERRED[0]
-    ranked = sorted(
-        served,
-        key=lambda code: (
-            code not in PREFERRED,
-            PREFERRED.index(code) if code in PREFERRED else 0,
-            code,
-        ),
-    )
-    for code in ranked:
-        if has_letters_of(text, code):
-            return code
-    raise mismatch(" or ".join(ranked), dominant_script(text), "text")
+    preferred = [code for code in PREFERRED if code in served]
+    return [*preferred, *sorted(served.difference(preferred))]
+
+
+def _sample(text: str) -> str:
+    """One letter of the script that most letters are of; empty where there is none."""
+    script = dominant_script(text)
+    alphabet = filter(has_letters, dict.fromkeys(text))
+    return next((letter for letter in alphabet if dominant_script(letter) == script), "")

@@ -67,8 +67,9 @@ class Summarizer:
         return summary, usage
 
     def _routed(self, job: SummarizeJob) -> Route:
-        language = job.language_code or language_of(job.text, self._desk.catalog)
-        route = route_summary(self._desk.catalog, language, job.options)
+        catalog = self._desk.catalog
+        language = job.language_code or language_of(job.text, catalog, lenient=job.lenient)
+        route = route_summary(catalog, language, job.options)
         if not job.lenient:
             require_language([job.text], route.source, "text")
         return route
