@@ -169,6 +169,11 @@ class Service:
         """Stub."""
         return model_pb2_grpc.ModelServiceStub(self.channel)
 
+    @staticmethod
+    def stub_on(channel: grpc.aio.Channel) -> translation_pb2_grpc.TranslationServiceAsyncStub:
+        """The translation stub on another channel."""
+        return translation_pb2_grpc.TranslationServiceStub(channel)
+
     @cached_property
     def statistics(self) -> Callable[[], Statistics]:
         """Of the scheduler."""
