@@ -79,6 +79,6 @@ class Arbiter:
         if len(waiting) < len(Priority):
             self._debt = 0.0
         elif turn.priority is Priority.BULK:
-            self._debt = max(0.0, self._debt - max(seconds, self._price))
+            self._debt = max(0.0, self._debt - seconds)
         else:
             self._debt += self._rate * seconds

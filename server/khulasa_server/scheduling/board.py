@@ -32,7 +32,7 @@ class Board:
         self.observer = observer
         self.lanes: dict[str, Lane] = {}
         self.ledger = Ledger()
-        self.flights: dict[bytes, Item] = {}
+        self._flights: dict[tuple[str, bytes], Item] = {}
         self.submitted = 0
         self.settled: Counter[str] = Counter()
 
@@ -45,9 +45,17 @@ class Board:
         """The lane of an item."""
         return self.lanes[item.submission.model]
 
+    def flying(self, model: str, key: bytes) -> Item | None:
+        """The item in flight whose output is wanted under a key.
+
+        Two models may have one digest; they still fail and fall apart from each other.
+        """
+        return self._flights.get((model, key))
+
     def enqueue(self, item: Item) -> None:
         """Let a new item wait for its turn."""
-        item.state = State.WAITING
+        if item.key is not None:
+            self._flights[item.submission.model, item.key] = item
         self.lane(item).queues[item.priority].add(item)
         self.promise(item)
 
@@ -126,8 +134,8 @@ class Board:
     def end(self, item: Item) -> None:
         """Note that no engine will work on an item any more."""
         item.state = State.ENDED
-        if item.key is not None and self.flights.get(item.key) is item:
-            del self.flights[item.key]
+        if item.key is not None:
+            del self._flights[item.submission.model, item.key]
 
 
 def late() -> DeadlineError:

@@ -165,8 +165,6 @@ class Desk:
                 submission, output, seconds, key, request.priority, request.deadline, {waiter: None}
             )
             waiter.item = item
-            if key is not None:
-                self._board.flights[key] = item
             self._board.enqueue(item)
 
     def _key(self, lane: Lane, submission: Submission) -> bytes | None:
@@ -185,7 +183,7 @@ class Desk:
             self._board.observer.cache(model, CacheResult.HIT)
             self._board.settle(waiter, Completion(generation, 0.0, 0.0, cached=True), "completed")
             return True
-        item = self._board.flights.get(key)
+        item = self._board.flying(model, key)
         self._board.observer.cache(model, CacheResult.JOINED if item else CacheResult.MISS)
         if item is not None:
             self._join(waiter, item, now)

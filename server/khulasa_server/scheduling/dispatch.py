@@ -181,8 +181,9 @@ class Dispatcher:
                     self._drop_soonest(head)
 
     def _drop_soonest(self, item: Item) -> None:
+        deadline = item.deadline
         for waiter in list(item.waiters):
-            if waiter.request.deadline <= item.deadline:
+            if waiter.request.deadline <= deadline:
                 self._board.drop(waiter, Drop.HOPELESS, hopeless())
 
     def _take(self, lane: Lane, turn: Turn, models: int, now: float) -> list[Item]:
@@ -196,11 +197,13 @@ class Dispatcher:
 
     def _bounds(self, lane: Lane, turn: Turn, models: int, now: float) -> Bounds:
         """A batch takes no more than its share of what waits, so that no slot stays idle."""
-        slots = max(1, self._arbiter.free - (models - 1))
-        share = -(-lane.queues[turn.priority].tokens // slots)
+        slots = self._arbiter.free - (models - 1)
+        tokens = lane.profile.batch_tokens
+        if slots > 1:
+            tokens = min(tokens, -(-lane.queues[turn.priority].tokens // slots))
         bulk = turn.priority is Priority.BULK
         return Bounds(
-            tokens=min(lane.profile.batch_tokens, share),
+            tokens=tokens,
             seconds=self._settings.bulk_batch_seconds if bulk else self._settings.batch_seconds,
             now=now,
         )
@@ -230,9 +233,9 @@ class Dispatcher:
             return
         lane = self._free(batch)
         self._learn(lane, batch, generations, seconds, now)
+        self._completed += 1
         for item, generation in zip(batch.items, generations, strict=True):
             self._finish(item, generation, seconds)
-        self._completed += 1
 
     def _learn(
         self,

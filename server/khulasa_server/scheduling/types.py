@@ -97,7 +97,8 @@ class Completion:
         queue_seconds: from submission to the start of its batch.
         inference_seconds: the batch's run time.
         cached: True: no engine ran for it, an equal segment had or was having its turn.
-        batch: number of its batch in this process; items that ran together share it.
+        batch: number of its batch in this process, from 1 on; items that ran together share it.
+            0: it came out of the cache.
     """
 
     generation: Generation

@@ -161,7 +161,7 @@ class Bench:
         priority = kwargs.pop("priority", Priority.INTERACTIVE)
         model = kwargs.get("model", "m")
         return self.submit(
-            self.admit(seconds=seconds, priority=priority, model=model), text, **kwargs
+            self.admit(1, seconds=seconds, priority=priority, model=model), text, **kwargs
         )
 
     def work(self) -> Work | None:
@@ -209,6 +209,14 @@ class Bench:
     def promised(self, priority: Priority = Priority.INTERACTIVE, model: str = "m") -> float:
         """Estimated seconds of what waits or is promised."""
         return self.core.statistics().lanes[model].estimated_seconds[priority]
+
+    def promised_for(self, code_points: int) -> float:
+        """Estimated seconds that a request of so many code points would be promised."""
+        before = self.promised()
+        request = self.admit(code_points, seconds=1_000)
+        promised = self.promised() - before
+        self.core.release(request)
+        return promised
 
 
 @pytest.fixture

@@ -62,14 +62,16 @@ def test_bulk_has_its_turn_when_it_has_saved_for_it() -> None:
     assert arbiter.choose(both) is INTERACTIVE
 
 
-def test_a_short_bulk_batch_costs_a_whole_turn() -> None:
-    """Or bulk would have one short turn after the other."""
+def test_a_bulk_batch_costs_what_it_takes() -> None:
+    """A short one leaves the rest of the savings for the next."""
     arbiter = Arbiter(1, 0.1, 0.5)
     both = [BULK, INTERACTIVE]
-    arbiter.charge(INTERACTIVE, 8.0, both)
-    arbiter.charge(BULK, 0.01, both)
+    arbiter.charge(INTERACTIVE, 5.4, both)
+    arbiter.charge(BULK, 0.09, both)
+    assert arbiter.choose(both) is BULK
+    arbiter.charge(BULK, 0.02, both)
     assert arbiter.choose(both) is INTERACTIVE
-    arbiter.charge(INTERACTIVE, 1.1, both)
+    arbiter.charge(INTERACTIVE, 0.1, both)
     assert arbiter.choose(both) is BULK
 
 
@@ -100,7 +102,7 @@ def test_bulk_gets_its_share_in_the_long_run() -> None:
     for _ in range(2_000):
         turn = arbiter.choose(both)
         assert turn is not None
-        seconds = 0.5 if turn is BULK else 0.3
+        seconds = 0.2 if turn is BULK else 0.3
         spent[turn.priority] += seconds
         arbiter.charge(turn, seconds, both)
     assert spent[Priority.BULK] / sum(spent.values()) == pytest.approx(0.1, abs=0.002)

@@ -181,10 +181,10 @@ def test_neighbours_in_length_fill_a_batch() -> None:
 
 
 def test_an_item_joins_only_where_that_pays() -> None:
-    """Sixteen short items would all be padded to 27 tokens: that costs more than a batch."""
-    queue = queue_of([item(16, due=50), *[item(16, due=60) for _ in range(15)], item(27)])
+    """Sixteen short items would all be padded to 23 tokens: that costs more than a batch."""
+    queue = queue_of([item(16, due=50), *[item(16, due=60) for _ in range(15)], item(23)])
     assert len(take(queue)) == 16
-    queue = queue_of([item(16, due=50), item(27)])
+    queue = queue_of([item(16, due=50), item(23)])
     assert len(take(queue)) == 2
 
 

@@ -1,0 +1,354 @@
+"""The caller's side: admission, submission, single flight, cancellation and deadlines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from khulasa_server.engines.base import GenerationOptions
+from khulasa_server.errors import DeadlineError, OverloadedError, Reason, UnavailableError
+from khulasa_server.scheduling import CacheMode, CacheResult, Drop, Priority, Stage
+from khulasa_server.scheduling.core import Batch
+from khulasa_server.scheduling.items import Cancelled
+
+if TYPE_CHECKING:
+    from tests.unit.scheduling.conftest import Bench
+
+    from khulasa_server.scheduling import ModelProfile
+
+INTERACTIVE, BULK = Priority.INTERACTIVE, Priority.BULK
+
+
+def test_admission_reserves_and_leaving_gives_back(bench: Bench) -> None:
+    """A request's promised time counts from admission until it is released, once."""
+    request = bench.admit(1_000)
+    assert bench.promised() > 0
+    assert bench.core.statistics().requests == 1
+    assert bench.core.statistics().lanes["m"].requests == 1
+    bench.core.release(request)
+    bench.core.release(request)
+    assert bench.promised() == 0
+    assert bench.core.statistics().requests == 0
+
+
+def test_submissions_are_drawn_from_the_reservation(bench: Bench) -> None:
+    """What is submitted is not counted twice, and more than was promised is taken too."""
+    request = bench.admit(40)
+    reserved = bench.promised()
+    bench.submit(request, "a b c")
+    assert bench.promised() == pytest.approx(reserved)
+    for number in range(30):
+        bench.submit(request, f"a b {number}")
+    assert bench.promised() > reserved
+    assert bench.depth() == 31
+
+
+def test_stages_of_one_model_add_up(make_bench: type[Bench]) -> None:
+    """All stages count, by model, at admission."""
+    bench = make_bench(models=("a", "b"))
+    bench.core.admit([Stage("a", 100, 1)], INTERACTIVE, bench.now + 50, bench.now)
+    once = bench.promised(model="a")
+    stages = [Stage("a", 100, 1), Stage("b", 100, 1), Stage("a", 100, 1)]
+    bench.core.admit(stages, INTERACTIVE, bench.now + 50, bench.now)
+    assert bench.promised(model="a") == pytest.approx(3 * once)
+    assert bench.promised(model="b") == pytest.approx(once)
+
+
+def test_stages_run_one_after_the_other(bench: Bench) -> None:
+    """A deadline that allows each stage does not allow both."""
+    stage = Stage("m", 300, 1)
+    with pytest.raises(DeadlineError) as caught:
+        bench.core.admit([stage] * 2, INTERACTIVE, bench.now + 0.5, bench.now)
+    needed = float(caught.value.metadata["needed_seconds"])
+    bench.core.admit([stage], INTERACTIVE, bench.now + needed / 2 + 0.001, bench.now)
+    bench.core.admit([stage] * 2, INTERACTIVE, bench.now + needed + 20, bench.now)
+
+
+def test_refusals_are_counted_by_model_priority_and_reason(make_bench: type[Bench]) -> None:
+    """A model that is not there is the culprit, else the first."""
+    bench = make_bench(models=("a", "b"), queue_seconds=0.001)
+    for stages, priority in (
+        ([Stage("a", 10, 1), Stage("nowhere", 10, 1)], INTERACTIVE),
+        ([Stage("b", 10_000, 1), Stage("a", 10, 1)], BULK),
+    ):
+        with pytest.raises((UnavailableError, DeadlineError)):
+            bench.core.admit(stages, priority, bench.now + 1, bench.now)
+    assert bench.observer.rejections == [
+        ("nowhere", INTERACTIVE, Reason.NOT_READY),
+        ("b", BULK, Reason.DEADLINE_UNREACHABLE),
+    ]
+
+
+def test_whoever_tries_again_is_not_counted(make_bench: type[Bench]) -> None:
+    """Waiting for room is not a refusal."""
+    bench = make_bench(queue_seconds=0.001)
+    bench.admit(1_000)
+    with pytest.raises(OverloadedError):
+        bench.core.try_admit([Stage("m", 10, 1)], INTERACTIVE, bench.now + 50, bench.now)
+    assert bench.observer.rejections == []
+
+
+def test_a_model_is_added_once(bench: Bench, profile: ModelProfile) -> None:
+    """Two models of one name would share one queue."""
+    with pytest.raises(ValueError, match="m is there already"):
+        bench.core.add_model("m", profile)
+
+
+def test_equal_segments_share_one_computation(bench: Bench) -> None:
+    """Followers are told the leader's result, marked as not computed for them."""
+    leader, follower = bench.alone("a"), bench.alone("a")
+    assert bench.depth() == 1
+    batch = bench.batch()
+    assert bench.texts(batch) == ["a"]
+    late = bench.alone("a")
+    bench.now += 1.0
+    bench.end(batch, seconds=0.5)
+    assert [told.completion.cached for told in (leader, follower, late)] == [False, True, True]
+    assert late.completion.queue_seconds == 0.0
+    assert late.completion.inference_seconds == 0.5
+    assert leader.completion.generation == late.completion.generation
+    assert bench.observer.cached == [("m", result) for result in ("miss", "joined", "joined")]
+
+
+def test_what_was_computed_is_remembered(bench: Bench) -> None:
+    """The next equal segment is answered at once."""
+    bench.alone("a")
+    bench.run()
+    told = bench.alone("a")
+    completion = told.completion
+    assert (completion.cached, completion.queue_seconds, completion.inference_seconds) == (
+        True,
+        0.0,
+        0.0,
+    )
+    assert bench.observer.cached[-1] == ("m", CacheResult.HIT)
+    assert bench.work() is None
+
+
+def test_bypass_neither_reads_nor_joins_nor_stores(bench: Bench) -> None:
+    """Three equal segments, three computations."""
+    bench.alone("a", cache_mode=CacheMode.BYPASS)
+    bench.alone("a", cache_mode=CacheMode.BYPASS)
+    assert len(bench.batch().items) == 2
+    bench.alone("a")
+    assert bench.depth() == 1
+    assert [result for _, result in bench.observer.cached] == ["bypassed", "bypassed", "miss"]
+
+
+def test_without_a_cache_nothing_is_shared(make_bench: type[Bench]) -> None:
+    """No bytes, no cache, no single flight."""
+    bench = make_bench(cache_bytes=0)
+    bench.alone("a")
+    bench.alone("a")
+    assert bench.depth() == 2
+    assert [result for _, result in bench.observer.cached] == ["bypassed"] * 2
+
+
+def test_a_follower_outlives_a_cancelled_leader(bench: Bench) -> None:
+    """The computation goes on as long as anybody wants it."""
+    leader, follower = bench.alone("a"), bench.alone("a")
+    assert leader.waiter is not None
+    bench.core.release(leader.waiter.request)
+    assert leader.outcome is Cancelled.CANCELLED
+    assert bench.depth() == 1
+    bench.run()
+    assert follower.completion.generation.text == "A"
+
+
+def test_the_last_to_leave_ends_the_computation(bench: Bench) -> None:
+    """Then the place is free, and an equal segment starts anew."""
+    for told in (bench.alone("a"), bench.alone("a")):
+        assert told.waiter is not None
+        bench.core.cancel(told.waiter)
+        bench.core.cancel(told.waiter)
+    assert bench.depth() == 0
+    assert bench.work() is None
+    again = bench.alone("a")
+    assert bench.depth() == 1
+    bench.run()
+    assert not again.completion.cached
+
+
+def test_a_follower_raises_deadline_and_priority(bench: Bench) -> None:
+    """An interactive follower pulls a bulk segment into its own class, with its deadline."""
+    slow = bench.alone("slow", priority=BULK, seconds=40)
+    urgent = bench.alone("urgent", seconds=30)
+    assert (bench.depth(INTERACTIVE), bench.depth(BULK)) == (1, 1)
+    follower = bench.alone("slow", seconds=20)
+    assert (bench.depth(INTERACTIVE), bench.depth(BULK)) == (2, 0)
+    assert bench.promised(BULK) < bench.promised(INTERACTIVE)
+    assert slow.waiter is not None
+    assert slow.waiter.item is not None
+    assert (slow.waiter.item.priority, slow.waiter.item.deadline) == (INTERACTIVE, bench.now + 20)
+    assert bench.texts(bench.batch()) == ["slow", "urgent"]
+    assert urgent.outcomes == follower.outcomes == []
+
+
+def test_a_follower_that_leaves_takes_its_urgency_along(bench: Bench) -> None:
+    """What only bulk wants is bulk again."""
+    bench.alone("slow", priority=BULK, seconds=40)
+    follower = bench.alone("slow", seconds=20)
+    assert follower.waiter is not None
+    bench.core.release(follower.waiter.request)
+    assert (bench.depth(INTERACTIVE), bench.depth(BULK)) == (0, 1)
+
+
+def test_each_waiter_has_its_own_deadline(bench: Bench) -> None:
+    """The first to expire is told, the other one is still served."""
+    short, long = bench.alone("a", seconds=5), bench.alone("a", seconds=50)
+    bench.now += 5
+    bench.core.expire(bench.now)
+    assert isinstance(short.outcome, DeadlineError)
+    assert short.outcome.reason is Reason.DEADLINE_EXCEEDED
+    assert bench.observer.drops == [("m", INTERACTIVE, Drop.EXPIRED)]
+    bench.run()
+    assert long.completion.generation.text == "A"
+
+
+def test_nothing_starts_at_its_deadline(bench: Bench) -> None:
+    """Not even at the very moment of it; a moment before, it does."""
+    on_time, late = bench.alone("a", seconds=5), bench.alone("b", seconds=6)
+    bench.now += 5 - 1e-6
+    assert bench.texts(bench.batch()) == ["a", "b"]
+    bench.now += 1
+    assert on_time.outcomes == late.outcomes == []
+    expired = bench.alone("c", seconds=5)
+    bench.now += 5
+    assert bench.work() is None
+    assert isinstance(expired.outcome, DeadlineError)
+
+
+def test_a_segment_submitted_past_the_deadline_is_refused(bench: Bench) -> None:
+    """The later stage of a request that is out of time does not even queue."""
+    request = bench.admit(seconds=5)
+    bench.now += 5
+    told = bench.submit(request, "a")
+    assert isinstance(told.outcome, DeadlineError)
+    assert bench.depth() == 0
+
+
+def test_an_expired_request_holds_no_time(bench: Bench) -> None:
+    """What was promised to it counts no more, although nobody released it."""
+    bench.admit(100, seconds=5)
+    assert bench.core.next_event() == bench.now + 5
+    bench.now += 5
+    bench.core.expire(bench.now)
+    assert bench.promised() == 0
+    assert bench.core.next_event() is None
+
+
+def test_the_next_event_is_the_earliest_deadline(bench: Bench) -> None:
+    """Of the requests that are there."""
+    late, early = bench.admit(seconds=9), bench.admit(seconds=5)
+    assert bench.core.next_event() == bench.now + 5
+    bench.core.release(early)
+    assert bench.core.next_event() == bench.now + 9
+    bench.core.release(late)
+    assert bench.core.next_event() is None
+
+
+def test_leaving_ends_every_segment_at_once(bench: Bench) -> None:
+    """Waiting ones never run; what runs is not waited for, and its output is kept."""
+    request = bench.admit(100)
+    running = bench.submit(request, "a")
+    batch = bench.batch()
+    waiting = [bench.submit(request, f"{number} x") for number in range(3)]
+    bench.core.release(request)
+    assert all(told.outcome is Cancelled.CANCELLED for told in [running, *waiting])
+    assert (bench.depth(), bench.promised()) == (0, 0)
+    assert bench.observer.drops == [("m", INTERACTIVE, Drop.CANCELLED)] * 3
+    bench.end(batch)
+    assert bench.work() is None
+    assert bench.alone("a").completion.cached
+    assert bench.core.statistics().settled == {"cancelled": 4, "completed": 1}
+
+
+def test_an_ended_request_takes_no_more(bench: Bench) -> None:
+    """That would be a defect of the caller."""
+    request = bench.admit()
+    bench.core.release(request)
+    with pytest.raises(RuntimeError, match="ended"):
+        bench.submit(request, "a")
+
+
+def test_requests_teach_how_many_tokens_a_text_makes(bench: Bench) -> None:
+    """Complete ones do; cancelled, failed and expired ones would teach something wrong."""
+    before = bench.promised_for(1_000)
+
+    def run(texts: int, *, cancel: bool) -> None:
+        request = bench.admit(20_000, seconds=1_000)
+        told = [bench.submit(request, f"{'w ' * 19}{bench.now} {n}") for n in range(texts)]
+        if cancel:
+            assert told[0].waiter is not None
+            bench.core.cancel(told[0].waiter)
+        bench.run()
+        bench.core.release(request)
+
+    run(5, cancel=True)
+    assert bench.promised_for(1_000) == pytest.approx(before, rel=0.35)
+    untouched = bench.promised_for(1_000)
+    run(5, cancel=False)
+    assert bench.promised_for(1_000) < 0.5 * untouched
+
+
+def test_draining_admits_nothing_and_goes_on(bench: Bench) -> None:
+    """What was admitted may still submit, retry and end."""
+    request = bench.admit()
+    bench.core.drain()
+    with pytest.raises(UnavailableError) as caught:
+        bench.admit()
+    assert caught.value.reason is Reason.SHUTTING_DOWN
+    assert caught.value.retry_after == 1.0
+    told = bench.submit(request, "a")
+    bench.run()
+    assert told.completion.generation.text == "A"
+
+
+def test_closing_fails_what_waits_and_what_comes(bench: Bench) -> None:
+    """What runs still ends well."""
+    running = bench.alone("a")
+    batch = bench.batch()
+    request = bench.admit()
+    waiting = bench.submit(request, "b")
+    bench.core.close()
+    late = bench.submit(request, "c")
+    for told in (waiting, late):
+        assert isinstance(told.outcome, UnavailableError)
+        assert told.outcome.reason is Reason.SHUTTING_DOWN
+    assert bench.observer.drops == [("m", INTERACTIVE, Drop.SHUTTING_DOWN)] * 2
+    bench.end(batch)
+    assert running.completion.generation.text == "A"
+    with pytest.raises(UnavailableError):
+        bench.admit()
+
+
+def test_closing_fails_what_would_run_again(bench: Bench) -> None:
+    """A batch that fails after closing is not halved."""
+    told = bench.alone("☠")
+    batch = bench.batch()
+    bench.core.close()
+    bench.end(batch)
+    assert isinstance(told.outcome, UnavailableError)
+
+
+def test_retries_and_other_options_wait_for_batches_of_their_own(bench: Bench) -> None:
+    """Retries are charged to their request and share batches with retries only."""
+    request = bench.admit()
+    bench.submit(request, "a")
+    bench.submit(request, "b", retry=True)
+    bench.submit(request, "c", options=GenerationOptions(beam_size=2))
+    bench.submit(request, "d", deterministic=True)
+    batches = [work for work in bench.run() if isinstance(work, Batch)]
+    assert sorted(bench.texts(batch) for batch in batches) == [["a"], ["b"], ["c"], ["d"]]
+
+
+def test_deterministic_items_cost_a_batch(make_bench: type[Bench]) -> None:
+    """They are promised the time of a batch alone, so admission is not fooled."""
+    bench = make_bench(slots=1)
+    request = bench.admit(1)
+    bench.submit(request, "a b")
+    shared = bench.promised()
+    bench.submit(request, "a c", deterministic=True)
+    assert bench.promised() - shared == pytest.approx(0.12)
+    assert shared < 0.1
