@@ -39,9 +39,21 @@ class CheckpointError(BuildError):
     """The checkpoint is incomplete, damaged, or of an architecture that is not served."""
 
 
+class HubError(BuildError):
+    """The Hub cannot be reached, or does not give what was asked for."""
+
+
+class DiskFullError(BuildError):
+    """There is not enough room for what is to be written."""
+
+
 class ToolMissingError(BuildError):
     """Building needs a package that serving does not."""
 
 
 class OutputExistsError(BuildError):
     """The output is there already; nothing was touched."""
+
+
+class EvaluationError(Exception):
+    """What a model is to be evaluated on, or continued from, does not fit."""

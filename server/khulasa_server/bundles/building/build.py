@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -11,7 +13,7 @@ from khulasa_server.bundles.building import describe, marian, mt5, network
 from khulasa_server.bundles.building.selection import select
 from khulasa_server.bundles.building.staging import staged
 from khulasa_server.bundles.building.tools import require
-from khulasa_server.bundles.errors import BuildError, CheckpointError
+from khulasa_server.bundles.errors import BuildError, CheckpointError, DiskFullError
 from khulasa_server.bundles.manifest import (
     MANIFEST_NAME,
     MODEL_DIRECTORY,
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from khulasa_server.bundles.building.vocabulary import Vocabularies
 
 OptionsT = TypeVar("OptionsT")
+
+_BYTES = {Quantization.INT8: 1, Quantization.BFLOAT16: 2, Quantization.FLOAT32: 4}
+"""Of one number in the weights; what else is in a bundle is small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,14 @@ def build(
 
     Raises:
         OutputExistsError: `output` is there already.
+        DiskFullError: there is no room for it.
         BuildError: the checkpoint cannot be built; nothing is left behind.
     """
     with staged(output) as stage:
         say(f"reading {origin.directory}")
         source = checkpoints.read(origin.directory)
         selection = select(source, options.keep, full=options.full_vocabulary)
+        _refuse_full_disk(source, options.quantization, stage)
         say(f"converting to {options.quantization}")
         model = stage / MODEL_DIRECTORY
         parameters = _convert(source, selection.vocabularies, options.quantization, model)
@@ -84,6 +91,15 @@ def build(
         manifest = _with_golden(stage, draft, recorder).sealed()
         (stage / MANIFEST_NAME).write_text(manifest.to_json(), "utf-8")
     return load(output)
+
+
+def _refuse_full_disk(source: Checkpoint, quantization: Quantization, stage: Path) -> None:
+    numbers = sum(math.prod(source.weights.size(name)) for name in source.weights)
+    needed, free = numbers * _BYTES[quantization], shutil.disk_usage(stage).free
+    if needed > free:
+        raise DiskFullError(
+            f"the bundle needs up to {needed:,} bytes and {stage.parent} has room for {free:,}"
+        )
 
 
 def _convert(

@@ -1,4 +1,4 @@
-"""Packages that building needs and serving does not."""
+"""Packages that building and evaluating need and serving does not."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-def require(name: str) -> ModuleType:
-    """Import a package that only building needs.
+def require(name: str, *, extra: str = "convert") -> ModuleType:
+    """Import a package that only building and evaluating need.
+
+    Args:
+        name: of the module.
+        extra: of this distribution that brings it.
 
     Raises:
         ToolMissingError: it is not installed; the message says what to install.
@@ -23,7 +27,7 @@ def require(name: str) -> ModuleType:
     except ImportError as error:
         package = name.partition(".")[0]
         raise ToolMissingError(
-            f"{package} is needed here and not installed: pip install 'khulasa-server[convert]'"
+            f"{package} is needed here and not installed: pip install 'khulasa-server[{extra}]'"
         ) from error
 
 
