@@ -11,8 +11,8 @@ from khulasa_server.text.scripts import has_letters_of
 from khulasa_server.text.spans import Span
 
 # Latin names and abbreviations stand in texts of any language.
-_LETTERS = r"[\p{L}--\p{Latin}--\p{Common}][\p{L}\p{M}--\p{Latin}]*"
-_RUN = regex.compile(rf"{_LETTERS}(?:[\s\p{{Cf}}،؛,.'’\-]+{_LETTERS})*", regex.VERSION1)
+_WORD = regex.compile(r"[\p{L}--\p{Latin}--\p{Common}][\p{L}\p{M}--\p{Latin}]*", regex.VERSION1)
+_GLUE = regex.compile(r"[\s\p{Cf}،؛,.'’\-]*")
 _LATIN = regex.compile(r"\p{Latin}+")
 
 
@@ -68,13 +68,18 @@ def is_latin(language: str) -> bool:
 
 
 def _foreign_runs(text: str, language: str) -> list[Span]:
+    """Words in a row in letters that `language` is not written in."""
     if text.isascii():
         return []
-    return [
-        Span(*match.span())
-        for match in _RUN.finditer(text)
-        if not has_letters_of(match.group(), language)
-    ]
+    runs: list[Span] = []
+    for match in _WORD.finditer(text):
+        if has_letters_of(match.group(), language):
+            continue
+        start, end = match.span()
+        if runs and _GLUE.fullmatch(text, runs[-1].end, start):
+            start = runs.pop().start
+        runs.append(Span(start, end))
+    return runs
 
 
 def _share_script(source: str, source_language: str, target_language: str) -> bool:

@@ -14,7 +14,7 @@ _ENTITY = regex.compile(
     r"|(?<!\w)[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
     r"|(?<!\w)[#@][\w\p{M}]+"
     # Digits, '#' and '©' are pictographic too and common in prose: only what shows as a picture.
-    r"|\p{Emoji_Presentation}(?:\uFE0F|\p{EMod}|\u200D\p{Extended_Pictographic})*"
+    r"|\p{Regional_Indicator}{2}|\p{Emoji_Presentation}(?:\uFE0F|\p{EMod}|\u200D\p{Extended_Pictographic})*"
     r"|\p{Extended_Pictographic}\uFE0F"
 )
 # Almost no text holds any: whether to look at all is asked of the faster engine.

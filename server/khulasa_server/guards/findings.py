@@ -60,8 +60,8 @@ class Finding:
         """The same finding in texts of which the judged ones begin at these offsets."""
         return replace(
             self,
-            source=self.source.shift(source) if self.source else None,
-            target=self.target.shift(target) if self.target else None,
+            source=self.source.shift(source) if self.source is not None else None,
+            target=self.target.shift(target) if self.target is not None else None,
         )
 
     def resolve(self) -> Finding:

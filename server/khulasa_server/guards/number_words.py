@@ -235,6 +235,8 @@ def _arabic() -> dict[str, NumberWord]:
             words.setdefault(f"و{form}", word._replace(linked=True))
     for form in _AR_OTHERS:
         words.pop(form, None)
+    # Folded, "one" and "and one" are the same.
+    words["واحد"] = words["واحد"]._replace(linked=True)
     percent = NumberWord(Role.PERCENT, 0, arabic=True)
     words |= dict.fromkeys(("بالمئه", "بالمائه", "بالمايه", "المئويه", "مئويه"), percent)
     return words

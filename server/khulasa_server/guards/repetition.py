@@ -20,6 +20,8 @@ _DOUBLED_IN_PROSE = frozenset({"had", "that"})
 _SHORTEST_WORD, _STEM = 3, 4
 # Words of the longest sentence a model is given; keeps the time linear in an article's length.
 _LONGEST_PERIOD = 64
+# Of which abbreviations are spelled: the BBC is "بي بي سي", and CNN "سي إن إن".
+_LETTER_NAMES = frozenset(["بي", "سي", "دي", "إي", "اي", "جي", "تي", "في", "إن", "ان", "إس", "اس"])
 _PARTICLES = re.compile(r"^[وفبلك]?(?:ال|لل)?(?=\w{3})")
 
 
@@ -77,9 +79,8 @@ def _own_loops(source: str) -> dict[bool, float]:
     forms = [_PARTICLES.sub("", word.form) for word in words]
     own = {False: 0.0, True: 0.0}
     for loop in _loops(forms):
-        # Shorter ones are spelled abbreviations: the BBC is "بي بي سي".
-        is_long = loop.times >= THRESHOLDS.loops and len(forms[loop.start]) >= _SHORTEST_WORD
-        if is_long and not _is_prose(source, words, loop):
+        spelled = forms[loop.start] in _LETTER_NAMES
+        if loop.times >= THRESHOLDS.loops and not spelled and not _is_prose(source, words, loop):
             single = loop.period == 1
             own[single] = max(own[single], loop.times)
     return own

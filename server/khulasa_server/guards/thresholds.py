@@ -1,7 +1,37 @@
 """Every number a guard compares with, and where it comes from.
 
-Tuned on FLORES-200 dev (997 professional Arabic-English pairs) and on what opus-mt-ar-en and
-Argos answered for it; reported on PUD (1,000 pairs), of which nothing was tuned.
+Tuned on FLORES-200 dev (997 professional Arabic-English pairs), reported on PUD (1,000 pairs), on
+Tatoeba (998 short everyday sentences), and on what opus-mt-ar-en and Argos wrote for FLORES-200
+dev. Outputs that would be decoded again, in percent, without and with one seeded corruption:
+
+| outputs | as they are | clause thrice | half cut off | source pasted | sentinel | Arabic word |
+|---|---|---|---|---|---|---|
+| FLORES-200 dev, references | 0.3 | 100 | 99.5 | 100 | 100 | 100 |
+| PUD, references | 0.3 | 100 | 99.7 | 100 | 100 | 100 |
+| Tatoeba, references | 0.0 | 100 | 97 | 100 | 100 | 100 |
+| opus-mt-ar-en | 0.7 | 100 | 99.5 | 100 | 100 | 100 |
+| Argos | 0.6 | 100 | 99.6 | 100 | 100 | 100 |
+
+Two of the three FLORES references are misaligned lines; of the seven outputs of opus-mt-ar-en four
+are loops and three lost a sentence. A half to which a full stop is added is found in 76 % (FLORES) and 68 %
+(PUD). Of loops that the embedded translator makes, 32 of 33 are found, in 20 outputs without one
+none.
+
+Numbers, in percent of the pairs that hold a digit; in parentheses how many pairs:
+
+| outputs | told as they are | a digit changed | a number dropped |
+|---|---|---|---|
+| FLORES-200 dev, references | 1.8 (225) | 100 | 96.3 |
+| PUD, references | 2.1 (240) | 99.6 | 97.1 |
+| opus-mt-ar-en | 4.3 (231) | 99.6 | 97.8 |
+| Argos | 3.1 (227) | 99.6 | 96.9 |
+
+Three of the four FLORES references are misaligned lines; of the ten outputs of opus-mt-ar-en nine
+did lose or change a number.
+
+Evidence, on 127 Arabic documentation articles with their authors' descriptions: own article
+against another's AUC 0.972; of the descriptions 3.9 % hold a sentence below the threshold, of
+those of another article 80 %.
 """
 
 from __future__ import annotations
@@ -46,7 +76,7 @@ class LengthBand:
 LENGTH_BANDS = {
     # Median and median absolute deviation of FLORES-200 dev; the offset is the one at which
     # short everyday sentences (Tatoeba) alarm no more often than news.
-    ("ar", "en"): LengthBand(8.0, 1.077, 0.457, -2.8, -1.2, 4.5),
+    ("ar", "en"): LengthBand(8.0, 1.077, 0.457, -3.2, -1.2, 5.0),
 }
 ANY_PAIR = LengthBand(8.0, 1.0, 0.457, -6.0, -5.0, 20.0)
 """For pairs without figures of their own: an eighth to four times the source's length."""
