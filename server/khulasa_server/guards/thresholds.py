@@ -13,9 +13,9 @@ dev. Outputs that would be decoded again, in percent, without and with one seede
 | Argos | 0.6 | 100 | 99.6 | 100 | 100 | 100 |
 
 Two of the three FLORES references are misaligned lines; of the seven outputs of opus-mt-ar-en four
-are loops and three lost a sentence. A half to which a full stop is added is found in 76 % (FLORES) and 68 %
-(PUD). Of loops that the embedded translator makes, 32 of 33 are found, in 20 outputs without one
-none.
+are loops and three lost a sentence. A half to which a full stop is added is found in 76 % (FLORES)
+and 68 % (PUD). Of loops that the embedded translator makes, 32 of 33 are found, in 20 outputs
+without one none.
 
 Numbers, in percent of the pairs that hold a digit; in parentheses how many pairs:
 
