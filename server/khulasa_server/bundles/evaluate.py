@@ -157,7 +157,7 @@ def _answer(
 ) -> Iterator[Answer]:
     window = manifest.limits.max_input_tokens
     tokenized = engine.tokenize([pair.source for pair in batch])
-    cut = [(*tokens[: window - 1], tokens[-1]) for tokens in tokenized]
+    cut = [_fitting(tokens, window) for tokens in tokenized]
     started = clock()
     outputs = engine.generate(cut, options)
     seconds = (clock() - started) / len(batch)
@@ -168,9 +168,14 @@ def _answer(
             reference=pair.reference,
             output=output.text,
             tokens=len(output.tokens),
-            cut=max(0, len(tokens) - len(kept)),
+            cut=len(tokens) - len(kept),
             seconds=seconds,
         )
+
+
+def _fitting(tokens: tuple[str, ...], window: int) -> tuple[str, ...]:
+    """The beginning that fits a window, end of sequence kept."""
+    return tokens if len(tokens) <= window else (*tokens[: window - 1], tokens[-1])
 
 
 def _resume(report: Path, head: dict[str, str]) -> dict[str, Answer]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import huggingface_hub.constants
 import pytest
 
+from khulasa_server.bundles import store
 from khulasa_server.bundles.building import hub, resuming
 from khulasa_server.bundles.building.hub import Place
 from khulasa_server.bundles.errors import CheckpointError, DiskFullError, HubError
@@ -365,3 +369,35 @@ def test_short_names_and_ids_are_told_from_directories(tmp_path: Path, bundle: B
     assert hub.looks_like_hub_id("Helsinki-NLP/opus-mt-ar-fr")
     assert not hub.looks_like_hub_id(str(bundle.path))
     assert not hub.looks_like_hub_id(str(tmp_path / "missing"))
+
+
+def test_the_environment_decides_where_from_and_to(fake: FakeHub, tmp_path: Path) -> None:
+    """`models build` downloads from HF_ENDPOINT into HF_HOME, and offline builds from there."""
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": fake.endpoint,
+        "HF_HOME": str(tmp_path / "home"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+    def build(output: str, **more: str) -> subprocess.CompletedProcess[str]:
+        program = "from khulasa_server.cli.models import app; app()"
+        arguments = ["build", REPOSITORY, "--output", str(tmp_path / output)]
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            env={**environment, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    online = build("online")
+    assert online.returncode == 0, online.stderr
+    assert (tmp_path / "home" / "hub" / "models--someone--tiny").is_dir()
+    fake.requests.clear()
+    offline = build("offline", HF_HUB_OFFLINE="1")
+    assert offline.returncode == 0, offline.stderr
+    assert fake.requests == []
+    both = [store.load(tmp_path / name).manifest.digest for name in ("online", "offline")]
+    assert both[0] == both[1]
+    assert both[0] in online.stdout

@@ -67,8 +67,10 @@ class Listed:
 
 
 def looks_like_hub_id(name: str) -> bool:
-    """Whether a name is a short one or `owner/name`, and no directory."""
-    return not Path(name).exists() and (profile_of(name) is not None or name.count("/") == 1)
+    """Whether a name is a short one or `owner/name`, and no path."""
+    if Path(name).exists() or name.startswith(("/", ".", "~")):
+        return False
+    return profile_of(name) is not None or name.count("/") == 1
 
 
 def fetch(
