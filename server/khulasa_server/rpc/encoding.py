@@ -10,10 +10,10 @@ from khulasa.v1 import common_pb2, summarization_pb2, translation_pb2
 from khulasa_server.tasks.values import Outcome, Strategy
 
 if TYPE_CHECKING:
+    from khulasa_server.guards.evidence import Evidence
     from khulasa_server.guards.findings import Finding
     from khulasa_server.tasks.values import (
         Chunk,
-        Evidence,
         ModelRef,
         Segment,
         StreamedSegment,

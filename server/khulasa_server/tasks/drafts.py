@@ -47,7 +47,8 @@ class Draft:
         self._segments.append(segment)
         self._texts.append(piece.text)
         start = piece.target.start
-        self._findings.extend(finding.shift(source.start, start) for finding in done.findings)
+        placed = (finding.shift(source.start, start) for finding in done.findings)
+        self._findings.extend(sorted(placed, key=_place))
         self._usage.add(done.usage)
         return StreamedSegment(segment, self._as_streamed(piece.text))
 
@@ -74,3 +75,9 @@ class Draft:
             source_language_code=self._route.source,
             target_language_code=self._route.target,
         )
+
+
+def _place(finding: Finding) -> int:
+    """Where in its segment a finding is: in the source, or, without a place there, the output."""
+    span = finding.source or finding.target
+    return span.start if span else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from khulasa_server.tasks.reading import Passage, Reading, read
@@ -52,6 +52,8 @@ class Levels:
         self._route = route
         self.chunks: list[Chunk] = []
         self.last: list[Run] = []
+        self.mended: list[Finding] = []
+        """What retries took away, located by the passage that was read."""
         self.waiting = [
             Task(passage.span.of(text), passage.tokens, passage.span)
             for passage in reading.passages
@@ -71,6 +73,8 @@ class Levels:
         ]
         self.chunks.extend(finished)
         self.last = list(runs)
+        for task, run in zip(self.waiting, runs, strict=True):
+            self.mended += [replace(f, source=task.source) for f in run.findings if f.resolved]
         joined = self._join([chunk for chunk in finished if chunk.text])
         # A level that is no shorter than the one below would go on for ever.
         self.waiting = joined if 0 < len(joined) < len(finished) else []

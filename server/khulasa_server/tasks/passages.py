@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from khulasa_server.engines.base import Finish
 from khulasa_server.guards.judge import judge_summary, needs_retry, severity
 from khulasa_server.tasks.levels import Run
-from khulasa_server.tasks.segments import stricter
+from khulasa_server.tasks.segments import stricter, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,9 @@ class PassageRunner:
         self.watcher.retried(self.route.model.name, first.findings[0].kind.value)
         self.usage.retries += 1
         second = await self._attempt(task, order, stricter(self.route.generation), retry=True)
-        return second if severity(second.findings) < severity(first.findings) else first
+        if severity(second.findings) >= severity(first.findings):
+            return first
+        return replace(second, findings=told(first.findings, second.findings))
 
     async def _attempt(
         self, task: Task, order: int, generation: GenerationOptions, *, retry: bool

@@ -14,7 +14,7 @@ from khulasa_server.text.fitting import fit
 from khulasa_server.text.spans import Span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterable
+    from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 
     from khulasa_server.engines.base import GenerationOptions, Tokens
     from khulasa_server.guards.findings import Finding
@@ -174,6 +174,10 @@ def _better(first: Done, second: Done) -> Done:
     usage = Usage.sum((first.usage, second.usage), 0.0)
     if severity(second.findings) >= severity(first.findings):
         return replace(first, usage=usage)
-    left = {finding.kind for finding in second.findings}
-    mended = tuple(each.resolve() for each in first.findings if each.kind not in left)
-    return replace(second, findings=second.findings + mended, usage=usage)
+    return replace(second, findings=told(first.findings, second.findings), usage=usage)
+
+
+def told(first: Sequence[Finding], second: Sequence[Finding]) -> tuple[Finding, ...]:
+    """What is said of a second output: its findings, and which of the first one's it mended."""
+    left = {finding.kind for finding in second}
+    return (*second, *(finding.resolve() for finding in first if finding.kind not in left))

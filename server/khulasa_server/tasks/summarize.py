@@ -6,8 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from khulasa_server.guards import evidence as guards
-from khulasa_server.guards.evidence import find_unsupported_sentences
+from khulasa_server.guards.evidence import evidence_for, find_unsupported_sentences
 from khulasa_server.guards.findings import Finding, Kind
 from khulasa_server.guards.judge import judge_summary
 from khulasa_server.guards.language import doubt_language
@@ -18,7 +17,7 @@ from khulasa_server.tasks.levels import Levels
 from khulasa_server.tasks.passages import PassageRunner
 from khulasa_server.tasks.reading import read
 from khulasa_server.tasks.routing import Route, route_summary, route_translation
-from khulasa_server.tasks.values import Chunk, Evidence, Options, Strategy, Summary, Usage
+from khulasa_server.tasks.values import Chunk, Options, Strategy, Summary, Usage
 from khulasa_server.text.scripts import is_translatable
 from khulasa_server.text.segmentation import split
 from khulasa_server.text.spans import Span
@@ -26,6 +25,7 @@ from khulasa_server.text.spans import Span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from khulasa_server.guards.evidence import Evidence
     from khulasa_server.scheduling.ticket import Ticket
     from khulasa_server.scheduling.types import Stage
     from khulasa_server.tasks.desk import Desk
@@ -89,9 +89,12 @@ class Summarizer:
 
     async def _summary(self, ticket: Ticket, job: SummarizeJob, route: Route) -> Summary:
         started = self._desk.clock()
-        if not is_translatable(job.text, route.source):
-            return _as_it_is(job, route, Usage(code_points=len(job.text), segments=1))
         over = self._desk.offload.over
+        if not is_translatable(job.text, route.source):
+            usage = Usage(code_points=len(job.text), segments=1)
+            summary = await over(len(job.text), _as_it_is, job, route, usage)
+            usage.total = self._desk.clock() - started
+            return summary
         reading = await over(len(job.text), read, job.text, route, job.strategy)
         usage = Usage(code_points=len(job.text), tokenization=self._desk.clock() - started)
         levels = Levels(job.text, reading, route)
@@ -131,16 +134,16 @@ def _stages(job: SummarizeJob, route: Route, onward: Route | None) -> Iterator[S
 
 def _finished(job: SummarizeJob, route: Route, reading: Reading, levels: Levels) -> Summary:
     text = levels.text
-    evidence = _evidence(text, job.text, route.source)
     if reading.coverage == 1 and len(text) >= len(job.text.strip()):
         return _already_short(_as_it_is(job, route, Usage()), levels)
+    evidence = _evidence(text, job.text, route.source)
     return Summary(
         text=text,
         translation=None,
         coverage=reading.coverage,
         strategy=job.strategy,
         chunks=tuple(levels.chunks),
-        evidence=tuple(Evidence(each.summary, each.source, each.support) for each in evidence),
+        evidence=evidence,
         findings=(
             *_findings(job, route, reading, levels),
             *find_unsupported_sentences(text, evidence),
@@ -161,7 +164,7 @@ def _as_it_is(job: SummarizeJob, route: Route, usage: Usage) -> Summary:
         coverage=1.0,
         strategy=job.strategy,
         chunks=(Chunk(whole, 0, job.text),),
-        evidence=(),
+        evidence=_evidence(job.text, job.text, route.source),
         findings=(),
         score=None,
         model=route.ref,
@@ -186,6 +189,7 @@ def _findings(
     yield from doubt_language(job.text, route.source)
     cut = any(run.truncated for run in levels.last)
     yield from judge_summary(job.text, levels.text, cut=cut, language=route.source)
+    yield from levels.mended
     if reading.coverage < 1:
         read_until = reading.passages[-1].span.end
         yield Finding(
@@ -196,7 +200,6 @@ def _findings(
         )
 
 
-def _evidence(summary: str, text: str, language: str) -> list[guards.Evidence]:
-    return guards.evidence_for(
-        summary, split(summary, language), text, split(text, language), language
-    )
+def _evidence(summary: str, text: str, language: str) -> tuple[Evidence, ...]:
+    sentences, all_sentences = split(summary, language), split(text, language)
+    return tuple(evidence_for(summary, sentences, text, all_sentences, language))

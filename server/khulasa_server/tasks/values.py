@@ -11,6 +11,7 @@ from khulasa_server.scheduling.types import CacheMode, Priority
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from khulasa_server.guards.evidence import Evidence
     from khulasa_server.guards.findings import Finding
     from khulasa_server.scheduling.types import Completion
     from khulasa_server.text.spans import Span
@@ -197,15 +198,6 @@ class Chunk:
     source: Span
     level: int
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The source sentence that a summary sentence rests on most; support is 0 to 1."""
-
-    summary: Span
-    source: Span | None
-    support: float
 
 
 @dataclass(frozen=True, slots=True)
