@@ -49,6 +49,7 @@ check: $(VENV)/developed
 	@$(BIN)/python proto/contract.py lint breaking check
 
 unit: $(VENV)/developed
+	@$(BIN)/python tests/tools/install_prometheus.py
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 PARITY := build/parity

@@ -25,7 +25,7 @@ START_ERROR = 1
 def command(context: typer.Context) -> None:
     """Serve until SIGTERM or SIGINT; `serve --help` lists every setting."""
     settings = _settings(context.args)
-    logs.configure(settings.log_level, own_errors=(ServiceError, BundleError, ValueError, OSError))
+    logs.configure(settings.log_level, own_errors=(ServiceError, BundleError))
     try:
         asyncio.run(_serve(settings))
     except (BundleError, OSError, ValueError) as error:

@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
+from khulasa_server.observability.grpc_metrics import Method
 from khulasa_server.observability.http import split_address
 from khulasa_server.rpc import models, summarization, translation
 from khulasa_server.rpc.method_names import methods_of
@@ -56,6 +57,8 @@ def build_server(
     described: list[ServiceDescriptor] = [*(each.descriptor for each in services), HEALTH]
     described += [REFLECTION] if settings.reflection else []
     methods = [method for service in described for method in methods_of(service)]
+    if settings.reflection:
+        methods.append(Method("bidi_stream", REFLECTION_V1, "ServerReflectionInfo"))
     server = grpc.aio.server(
         interceptors=[MetricsInterceptor(metrics, methods, clock), RequestIdInterceptor()],
         options=list(_channel_options(settings)),
