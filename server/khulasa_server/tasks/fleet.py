@@ -98,6 +98,10 @@ class Fleet:
             model.state, model.detail = ModelState.FAILED, str(error)
             log.error("model_refused", model=model.name, why=str(error))  # noqa: TRY400 - said whole
             return
+        except Exception as error:
+            model.state, model.detail = ModelState.FAILED, f"{type(error).__name__}: {error}"
+            log.exception("model_failed_to_load", model=model.name)
+            return
         self._serve(model, bundle, proven)
 
     def _prove(self, bundle: Bundle) -> Proven:
