@@ -39,8 +39,8 @@ class AsyncClient:
     """As `Client`, with methods to be awaited or iterated with `async for`.
 
     It belongs to the event loop of its first call, before which nothing is sent. Calls that fail
-    with UNAVAILABLE or RESOURCE_EXHAUSTED are tried again until their deadline, at most 10 % of them
-    in the long run. Every method raises subclasses of `KhulasaError` only.
+    with UNAVAILABLE or RESOURCE_EXHAUSTED are tried again until their deadline, at most 10 % of
+    them in the long run. Every method raises subclasses of `KhulasaError` only.
 
     Args:
         address: `host:port`, or `dns:///host:port` to spread calls over all addresses of a name.
@@ -112,7 +112,8 @@ class AsyncClient:
     ) -> AsyncTranslationStream:
         """Translate one text, segment by segment as they are finished.
 
-        See `AsyncTranslationStream`. Arguments as of `translate`. What the server refuses is raised while iterating.
+        See `AsyncTranslationStream`. Arguments as of `translate`. What the server refuses is raised
+        while iterating.
         """
         request = encoding.stream_translate(text, TranslationWish(**wish))
         return self._transport.stream(methods.STREAM_TRANSLATE, request, timeout, request_id)
@@ -127,9 +128,9 @@ class AsyncClient:
         """Translate any number of texts, and give each result as soon as it is there.
 
         Items are taken, from an iterable of either kind, at most 64 ahead of the results. When the
-        server goes away, a stream is opened again and the unanswered items are sent again; each item has
-        one result. When none can be opened for a minute, or the server refuses the stream, the
-        error is raised, and what had no result yet can be given again.
+        server goes away, a stream is opened again and the unanswered items are sent again; each
+        item has one result. When none can be opened for a minute, or the server refuses the
+        stream, the error is raised, and what had no result yet can be given again.
 
         Args:
             items: `(id, text)`, `BulkItem`, or a text, which is then named by its place from 0.

@@ -18,6 +18,7 @@ from khulasa_client.channels import Channels, Lease, Material
 from khulasa_client.connection import new_request_id
 from khulasa_client.encoding import checked_size, checked_timeout
 from khulasa_client.failures import from_rpc_error
+from khulasa_client.methods import serialize
 from khulasa_client.streams import AsyncTranslationStream
 from khulasa_client.values import BulkItem, BulkSummary, BulkTranslation
 
@@ -60,9 +61,7 @@ class AsyncTransport:
         request_id = request_id or new_request_id()
         prepared = await self._prepare(request_id)
         async with self._leased(prepared.material) as channel:
-            call = channel.unary_unary(
-                method.path, type(request).SerializeToString, method.answer.FromString
-            )
+            call = channel.unary_unary(method.path, serialize, method.answer.FromString)
             try:
                 return await call(request, timeout=seconds, metadata=prepared.metadata)
             except grpc.RpcError as error:
@@ -83,9 +82,7 @@ class AsyncTransport:
         async def start() -> tuple[Any, Callable[[], Awaitable[None]]]:
             prepared = await self._prepare(request_id)
             lease = await self._acquire(prepared.material)
-            call = lease.channel.unary_stream(
-                method.path, type(request).SerializeToString, method.answer.FromString
-            )
+            call = lease.channel.unary_stream(method.path, serialize, method.answer.FromString)
             running = call(request, timeout=seconds, metadata=prepared.metadata)
             return running, partial(self._release, lease)
 
@@ -112,9 +109,7 @@ class AsyncTransport:
         request_id = new_request_id()
         prepared = await self._prepare(request_id)
         lease = await self._acquire(prepared.material)
-        start = lease.channel.stream_stream(
-            method.path, Message.SerializeToString, method.answer.FromString
-        )
+        start = lease.channel.stream_stream(method.path, serialize, method.answer.FromString)
         begin = partial(start, metadata=prepared.metadata)
         return AsyncBulkStream[Q, A](begin, partial(self._release, lease)), request_id
 

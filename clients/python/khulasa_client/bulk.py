@@ -16,6 +16,8 @@ from google.protobuf.message import Message
 
 from khulasa_client.encoding import checked_size
 from khulasa_client.errors import (
+    CallCancelledError,
+    InternalError,
     InvalidRequestError,
     KhulasaError,
     OverloadedError,
@@ -200,7 +202,7 @@ class Session(Generic[Q, A, R]):
             KhulasaError: the reason is not one that passes, or lasts for too long.
         """
         self._connected = False
-        if error is not None and not _passes(error):
+        if error is not None and not (_passes(error) or _broke(error)):
             raise error
         if not self._unanswered:
             return
@@ -251,6 +253,15 @@ def _passes(error: KhulasaError) -> bool:
     """Whether the same may succeed later."""
     patient = isinstance(error, OverloadedError) and error.retry_after is not None
     return patient or isinstance(error, UnavailableError)
+
+
+def _broke(error: KhulasaError) -> bool:
+    """Whether it was the connection and not the service that ended the stream.
+
+    grpc.aio answers INTERNAL of its own where the server ended the stream during a write, and
+    proxies have their own ways to tell of a lost connection; the service always gives a reason.
+    """
+    return not error.reason and isinstance(error, InternalError | CallCancelledError)
 
 
 def as_item(index: int, item: Item) -> BulkItem:

@@ -61,6 +61,12 @@ HEALTH: Method[wrappers_pb2.StringValue, wrappers_pb2.Int32Value] = Method(
 """Its messages are one string and one enum at number 1, as the well-known wrappers are: the same
 bytes without another distribution to depend on."""
 
+
+def serialize(message: Message) -> bytes:
+    """The bytes of a message of any class."""
+    return message.SerializeToString()
+
+
 RETRIED = (TRANSLATE, STREAM_TRANSLATE, SUMMARIZE, LIST_MODELS, GET_MODEL)
 """What the channel retries. Bulk streams are reopened by this package, health is told as it is."""
 

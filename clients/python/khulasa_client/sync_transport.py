@@ -15,6 +15,7 @@ from khulasa_client.channels import Channels, Lease, Material
 from khulasa_client.connection import new_request_id
 from khulasa_client.encoding import checked_size, checked_timeout
 from khulasa_client.failures import from_rpc_error
+from khulasa_client.methods import serialize
 from khulasa_client.streams import TranslationStream
 from khulasa_client.sync_bulk import BulkCall, BulkStream
 from khulasa_client.values import BulkItem, BulkSummary, BulkTranslation
@@ -51,9 +52,7 @@ class Transport:
         request_id = request_id or new_request_id()
         metadata = self._connection.metadata(request_id)
         with self._leased() as channel:
-            call = channel.unary_unary(
-                method.path, type(request).SerializeToString, method.answer.FromString
-            )
+            call = channel.unary_unary(method.path, serialize, method.answer.FromString)
             try:
                 return call(request, timeout=seconds, metadata=metadata)
             except grpc.RpcError as error:
@@ -72,9 +71,7 @@ class Transport:
         request_id = request_id or new_request_id()
         metadata = self._connection.metadata(request_id)
         lease = self._acquire()
-        start = lease.channel.unary_stream(
-            method.path, type(request).SerializeToString, method.answer.FromString
-        )
+        start = lease.channel.unary_stream(method.path, serialize, method.answer.FromString)
         call = start(request, timeout=seconds, metadata=metadata)
         return TranslationStream(call, request_id, partial(self._release, lease))
 
@@ -99,9 +96,7 @@ class Transport:
         request_id = new_request_id()
         metadata = self._connection.metadata(request_id)
         lease = self._acquire()
-        start = lease.channel.stream_stream(
-            method.path, Message.SerializeToString, method.answer.FromString
-        )
+        start = lease.channel.stream_stream(method.path, serialize, method.answer.FromString)
         stream = BulkStream[Q, A](partial(start, metadata=metadata), partial(self._release, lease))
         return stream, request_id
 
