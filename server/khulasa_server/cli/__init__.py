@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from khulasa_server import __version__
-from khulasa_server.cli import serve
+from khulasa_server.cli import models, serve
 
 app = typer.Typer(
     name="khulasa-server",
@@ -20,6 +20,7 @@ app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     add_help_option=False,
 )(serve.command)
+app.add_typer(models.app, name="models", help="Build, inspect, verify and evaluate bundles.")
 
 
 @app.command(name="version")
