@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import grpc
 import pytest
 import pytest_asyncio
+import structlog
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -26,7 +27,7 @@ from khulasa_server.engines.scripted import Call, Script, ScriptedEngine, transl
 from khulasa_server.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
     from contextlib import AbstractAsyncContextManager
 
     from google.protobuf.any_pb2 import Any as AnyMessage
@@ -255,6 +256,13 @@ async def running(**settings: Any) -> AsyncIterator[Service]:  # noqa: ANN401 - 
         channel = grpc.aio.insecure_channel(server.grpc_address)
         await stack.enter_async_context(channel)
         yield Service(server, channel)
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What this process logs, instead of a tracer's drawings on standard output."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
 
 
 @pytest.fixture
