@@ -287,12 +287,21 @@ async def shared() -> AsyncIterator[Service]:
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, ScriptedEngine]]:
-    """Makes engines that are loaded from now on misbehave; gives them by the names of models."""
+    """Makes engines that are loaded from now on misbehave; gives them by the names of models.
 
-    def install(only: str = "", **changes: Any) -> dict[str, ScriptedEngine]:  # noqa: ANN401 - of a Script
+    `loading` is called in the thread that loads, to block or to raise.
+    """
+
+    def install(
+        *,
+        only: str = "",
+        loading: Callable[[str], None] = lambda _name: None,
+        **changes: Any,  # noqa: ANN401 - of a Script
+    ) -> dict[str, ScriptedEngine]:
         loaded: dict[str, ScriptedEngine] = {}
 
         def load(_kind: str, _directory: object, manifest: Manifest, **_: int) -> ScriptedEngine:
+            loading(manifest.name)
             applies = not only or manifest.name == only
             engine = ScriptedEngine(manifest, Script(**changes) if applies else None)
             loaded[manifest.name] = engine
