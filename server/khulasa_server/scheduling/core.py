@@ -14,7 +14,7 @@ from khulasa_server.errors import ServiceError
 from khulasa_server.scheduling.board import Board, shutting_down
 from khulasa_server.scheduling.cache import OutputCache
 from khulasa_server.scheduling.desk import Desk
-from khulasa_server.scheduling.dispatch import Batch, Dispatcher, Probe, Rebuild, Work
+from khulasa_server.scheduling.dispatch import Dispatcher
 from khulasa_server.scheduling.items import State
 from khulasa_server.scheduling.lane import Health, Lane
 from khulasa_server.scheduling.observer import Observer, SilentObserver
@@ -28,6 +28,7 @@ from khulasa_server.scheduling.types import (
     Statistics,
     Submission,
 )
+from khulasa_server.scheduling.work import Batch, Probe, Rebuild, Work
 
 if TYPE_CHECKING:
     import random
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from khulasa_server.engines.base import Generation
     from khulasa_server.scheduling.items import Outcome, Request, Waiter
+
 
 __all__ = ["Batch", "Probe", "Rebuild", "SchedulerCore", "Work"]
 
@@ -84,7 +86,7 @@ class SchedulerCore:
 
     def remove_model(self, name: str) -> bool:
         """Fail what waits for a model; False: something of it still runs, call again later."""
-        return self._dispatcher.abandon(name)
+        return self._dispatcher.recovery.abandon(name)
 
     def admit(
         self, stages: Sequence[Stage], priority: Priority, deadline: float, now: float
@@ -152,7 +154,7 @@ class SchedulerCore:
 
     def next_event(self) -> float | None:
         """When a deadline passes or an engine may be rebuilt; None: nothing is pending."""
-        events = (self._desk.next_deadline(), self._dispatcher.next_rebuild())
+        events = (self._desk.next_deadline(), self._dispatcher.recovery.next_rebuild())
         return min((event for event in events if event is not None), default=None)
 
     def completed(

@@ -2,78 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from khulasa_server.errors import InternalError, Reason
 from khulasa_server.scheduling.arbiter import Arbiter, Turn
-from khulasa_server.scheduling.board import engine_failed, hopeless, late
+from khulasa_server.scheduling.board import hopeless
 from khulasa_server.scheduling.formation import Bounds, shape_of, take_batch
 from khulasa_server.scheduling.items import State
 from khulasa_server.scheduling.lane import Health
 from khulasa_server.scheduling.observer import BatchReport
+from khulasa_server.scheduling.recovery import Recovery
 from khulasa_server.scheduling.types import Completion, Drop, Priority
+from khulasa_server.scheduling.work import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from khulasa_server.engines.base import Generation, GenerationOptions, Tokens
+    from khulasa_server.engines.base import Generation
     from khulasa_server.scheduling.board import Board
-    from khulasa_server.scheduling.cost import Shape
     from khulasa_server.scheduling.items import Item
     from khulasa_server.scheduling.lane import Lane
     from khulasa_server.scheduling.types import SchedulerSettings
+    from khulasa_server.scheduling.work import Probe, Rebuild, Work
 
 TRUSTED_AFTER = 16
 """Batches after which a prediction is good enough to give up on an item because of it."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Run the engine on these items.
-
-    Args:
-        model: name of the model.
-        items: one or more, with equal options.
-        shape: of the batch.
-        predicted_seconds: of its run time.
-        started_at: on the scheduler's clock.
-        crowded: others of its priority were left waiting.
-    """
-
-    model: str
-    items: tuple[Item, ...]
-    shape: Shape
-    predicted_seconds: float
-    started_at: float
-    crowded: bool
-
-    @property
-    def inputs(self) -> list[Tokens]:
-        """What the engine reads."""
-        return [item.submission.tokens for item in self.items]
-
-    @property
-    def options(self) -> GenerationOptions:
-        """Options of the engine call."""
-        return self.items[0].options
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Probe:
-    """Run a golden input, to learn whose fault a failure was."""
-
-    model: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rebuild:
-    """Load a failed engine anew and run a golden input on it."""
-
-    model: str
-
-
-Work = Batch | Probe | Rebuild
 
 
 class Dispatcher:
@@ -90,7 +42,7 @@ class Dispatcher:
     ) -> None:
         self._board = board
         self._settings = settings
-        self._on_health = on_health
+        self.recovery = Recovery(board, on_health)
         self._arbiter = Arbiter(settings.slots, settings.bulk_share, settings.bulk_batch_seconds)
         self._batches: dict[Batch, None] = {}
         self._completed = 0
@@ -106,36 +58,14 @@ class Dispatcher:
             max(0.0, batch.started_at + batch.predicted_seconds - now) for batch in self._batches
         )
 
-    def next_rebuild(self) -> float | None:
-        """When the next failed engine may be rebuilt."""
-        due = [
-            lane.rebuild_at
-            for lane in self._board.lanes.values()
-            if lane.health is Health.DOWN and not (lane.probing or lane.running or lane.leaving)
-        ]
-        return min(due, default=None)
-
     def next_work(self, now: float) -> Work | None:
         """Take a slot for the most urgent work; None: no slot is free, or nothing waits."""
         if not self._arbiter.free:
             return None
-        work: Work | None = self._next_care(now) or self._next_batch(now)
+        work: Work | None = self.recovery.next_care(now) or self._next_batch(now)
         if work is not None:
             self._arbiter.take()
         return work
-
-    def _next_care(self, now: float) -> Probe | Rebuild | None:
-        """Work that finds out about an engine, or repairs it: first of all."""
-        for lane in self._board.lanes.values():
-            if lane.probing or lane.leaving:
-                continue
-            if lane.health is Health.SUSPECT:
-                lane.probing = True
-                return Probe(lane.name)
-            if lane.health is Health.DOWN and not lane.running and lane.rebuild_at <= now:
-                lane.probing = True
-                return Rebuild(lane.name)
-        return None
 
     def _next_batch(self, now: float) -> Batch | None:
         self._drop_hopeless(now)
@@ -154,20 +84,11 @@ class Dispatcher:
         for lane in self._board.lanes.values():
             if lane.health is not Health.UP:
                 continue
-            self._purge_suspects(lane)
+            lane.purge_suspects()
             heads = [queue.head() for queue in lane.queues.values()]
             heads.extend(lane.suspects[0][:1] if lane.suspects else ())
             turns.extend(Turn(lane.name, head.priority, head.deadline) for head in heads if head)
         return turns
-
-    def _purge_suspects(self, lane: Lane) -> None:
-        """Leave only suspects that somebody still waits for, the most urgent first."""
-        while lane.suspects:
-            alive = [item for item in lane.suspects[0] if item.state is State.WAITING]
-            if alive:
-                lane.suspects[0] = sorted(alive, key=lambda item: (item.priority, item.deadline))
-                return
-            lane.suspects.popleft()
 
     def _drop_hopeless(self, now: float) -> None:
         """Drop heads of queues that would end after their deadline even alone."""
@@ -276,25 +197,17 @@ class Dispatcher:
 
     def failed(self, batch: Batch, error: Exception, now: float) -> None:
         """Take back a batch whose engine call raised."""
-        lane = self._free(batch)
-        for item in batch.items:
-            self._wait_again(item, now)
-        items = [item for item in batch.items if item.state is State.WAITING]
-        if lane.health is Health.DOWN:
-            self._give_up(items, lane)
-            return
-        lane.accused.append((items, error))
-        lane.health = Health.SUSPECT
+        self.recovery.accuse(self._free(batch), batch.items, error, now)
 
-    def _wait_again(self, item: Item, now: float) -> None:
-        item.state = State.WAITING
-        self._board.promise(item)
-        for waiter in list(item.waiters):
-            waiter.started_at = None
-            if waiter.request.deadline <= now:
-                self._board.drop(waiter, Drop.EXPIRED, late())
-        if not item.waiters and item.state is State.WAITING:
-            self._board.discard(item)
+    def probed(self, probe: Probe, *, sound: bool, now: float) -> None:
+        """Take back the slot of a golden input, with its verdict."""
+        self._arbiter.give_back()
+        self.recovery.probed(probe, sound=sound, now=now)
+
+    def rebuilt(self, rebuild: Rebuild, *, succeeded: bool, now: float) -> None:
+        """Take back the slot of a rebuild, with its success."""
+        self._arbiter.give_back()
+        self.recovery.rebuilt(rebuild, succeeded=succeeded, now=now)
 
     def _free(self, batch: Batch) -> Lane:
         del self._batches[batch]
@@ -302,72 +215,3 @@ class Dispatcher:
         lane = self._board.lanes[batch.model]
         lane.running -= 1
         return lane
-
-    def probed(self, probe: Probe, *, sound: bool, now: float) -> None:
-        """Take the verdict of a golden input."""
-        self._arbiter.give_back()
-        lane = self._board.lanes[probe.model]
-        lane.probing = False
-        accused, lane.accused = lane.accused, []
-        if lane.leaving:
-            return
-        if not sound:
-            self._fall(lane, [item for items, _ in accused for item in items], now)
-            return
-        lane.health = Health.UP
-        for items, error in accused:
-            self._halve(lane, [item for item in items if item.state is State.WAITING], error)
-
-    def _halve(self, lane: Lane, items: list[Item], error: Exception) -> None:
-        if len(items) == 1:
-            self._convict(items[0], error)
-            return
-        middle = len(items) // 2
-        lane.suspects.extend(part for part in (items[:middle], items[middle:]) if part)
-
-    def _convict(self, item: Item, error: Exception) -> None:
-        self._board.redeem(item)
-        self._board.end(item)
-        for waiter in list(item.waiters):
-            failure = InternalError(Reason.INTERNAL, f"the engine failed on one input: {error!r}")
-            failure.__cause__ = error
-            self._board.settle(waiter, failure, "poisoned")
-
-    def _fall(self, lane: Lane, items: list[Item], now: float) -> None:
-        lane.fall(now)
-        self._give_up([*items, *lane.waiting()], lane)
-        lane.suspects.clear()
-        self._on_health(lane.name, False)  # noqa: FBT003 - the callback has two parameters
-
-    def _give_up(self, items: list[Item], lane: Lane) -> None:
-        for item in items:
-            if item.state is State.WAITING:
-                self._board.drop_all(
-                    item, Drop.ENGINE_FAILED, lambda: engine_failed(lane.name, lane.backoff)
-                )
-
-    def abandon(self, model: str) -> bool:
-        """Stop serving a model; False: something of it still runs, ask again later."""
-        lane = self._board.lanes[model]
-        if not lane.leaving:
-            lane.leaving, lane.health = True, Health.DOWN
-            accused, lane.accused = lane.accused, []
-            self._give_up([*lane.waiting(), *(item for part, _ in accused for item in part)], lane)
-        if lane.running or lane.probing:
-            return False
-        del self._board.lanes[model]
-        return True
-
-    def rebuilt(self, rebuild: Rebuild, *, succeeded: bool, now: float) -> None:
-        """Take note whether an engine works again."""
-        self._arbiter.give_back()
-        lane = self._board.lanes[rebuild.model]
-        lane.probing = False
-        if lane.leaving:
-            return
-        self._board.observer.rebuilt(lane.name, succeeded=succeeded)
-        if succeeded:
-            lane.rise()
-            self._on_health(lane.name, True)  # noqa: FBT003 - the callback has two parameters
-        else:
-            lane.fall(now)

@@ -51,7 +51,8 @@ class Lane:
         self.accused: list[tuple[list[Item], Exception]] = []
         """Failed batches that wait for the golden input's verdict."""
         self.running = 0
-        self.probing = False
+        self.caring = False
+        """A golden input runs on its engine, or the engine is being rebuilt."""
         self.health = Health.UP
         self.rebuild_at = math.inf
         self.attempts = 0
@@ -65,20 +66,29 @@ class Lane:
         )
 
     def waiting(self) -> Iterator[Item]:
-        """Items that wait, suspects included."""
+        """Items that wait, those of failed batches included."""
         for queue in self.queues.values():
             yield from queue
-        for items in self.suspects:
-            yield from (item for item in items if item.state is State.WAITING)
+        yield from self._set_aside()
 
     def depth(self, priority: Priority) -> int:
         """Items that wait at a priority."""
-        suspects = sum(
-            item.state is State.WAITING and item.priority is priority
-            for items in self.suspects
-            for item in items
-        )
-        return len(self.queues[priority]) + suspects
+        aside = sum(item.priority is priority for item in self._set_aside())
+        return len(self.queues[priority]) + aside
+
+    def _set_aside(self) -> Iterator[Item]:
+        """Items that wait outside of the queues."""
+        for items in (*self.suspects, *(items for items, _ in self.accused)):
+            yield from (item for item in items if item.state is State.WAITING)
+
+    def purge_suspects(self) -> None:
+        """Leave only suspects that somebody still waits for, the most urgent first."""
+        while self.suspects:
+            alive = [item for item in self.suspects[0] if item.state is State.WAITING]
+            if alive:
+                self.suspects[0] = sorted(alive, key=lambda item: (item.priority, item.deadline))
+                return
+            self.suspects.popleft()
 
     def fall(self, now: float) -> None:
         """Note that the engine failed, or that rebuilding it did."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from khulasa_server.errors import OverloadedError
 from khulasa_server.scheduling.board import late
-from khulasa_server.scheduling.core import Probe, Rebuild, SchedulerCore
+from khulasa_server.scheduling.core import SchedulerCore
 from khulasa_server.scheduling.ticket import Ticket
 from khulasa_server.scheduling.types import Priority
+from khulasa_server.scheduling.work import Probe, Rebuild
 from khulasa_server.scheduling.worker import LoadedModel, Ran, run
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from khulasa_server.engines.base import Engine
-    from khulasa_server.scheduling.core import Work
     from khulasa_server.scheduling.items import Outcome, Request, Waiter
     from khulasa_server.scheduling.observer import Observer
     from khulasa_server.scheduling.types import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Statistics,
         Submission,
     )
+    from khulasa_server.scheduling.work import Work
 
 
 def _sound(_engine: Engine) -> None:

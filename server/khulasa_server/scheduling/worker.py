@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from khulasa_server.engines.base import EngineError
-from khulasa_server.scheduling.core import Batch, Probe
+from khulasa_server.scheduling.work import Batch, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from khulasa_server.engines.base import Engine, Generation
-    from khulasa_server.scheduling.core import Work
+    from khulasa_server.scheduling.work import Work
 
 
 @dataclass(slots=True)

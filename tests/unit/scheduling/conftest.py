@@ -22,8 +22,9 @@ from khulasa_server.scheduling import (
     SchedulerSettings,
     Stage,
 )
-from khulasa_server.scheduling.core import Batch, Probe, Rebuild, SchedulerCore, Work
+from khulasa_server.scheduling.core import SchedulerCore
 from khulasa_server.scheduling.types import Submission
+from khulasa_server.scheduling.work import Batch, Probe, Rebuild, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -27,9 +27,10 @@ from khulasa_server.scheduling import (
     SchedulerSettings,
     Stage,
 )
-from khulasa_server.scheduling.core import Batch, Probe, SchedulerCore, Work
+from khulasa_server.scheduling.core import SchedulerCore
 from khulasa_server.scheduling.items import Cancelled, Outcome, Request, Waiter
 from khulasa_server.scheduling.types import Submission
+from khulasa_server.scheduling.work import Batch, Probe, Work
 
 if TYPE_CHECKING:
     from khulasa_server.engines.base import Tokens

@@ -9,8 +9,8 @@ import pytest
 from khulasa_server.engines.base import GenerationOptions
 from khulasa_server.errors import DeadlineError, OverloadedError, Reason, UnavailableError
 from khulasa_server.scheduling import CacheMode, CacheResult, Drop, Priority, Stage
-from khulasa_server.scheduling.core import Batch
 from khulasa_server.scheduling.items import Cancelled
+from khulasa_server.scheduling.work import Batch
 
 if TYPE_CHECKING:
     from tests.unit.scheduling.conftest import Bench

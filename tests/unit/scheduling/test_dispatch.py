@@ -15,8 +15,8 @@ from khulasa_server.errors import (
     UnavailableError,
 )
 from khulasa_server.scheduling import CacheMode, Coefficients, Completion, Drop, Priority
-from khulasa_server.scheduling.core import Batch, Probe, Rebuild
 from khulasa_server.scheduling.items import Cancelled
+from khulasa_server.scheduling.work import Batch, Probe, Rebuild
 
 if TYPE_CHECKING:
     from tests.unit.scheduling.conftest import Bench, Told
@@ -229,7 +229,7 @@ def test_what_was_cancelled_during_the_failure_is_dropped(bench: Bench) -> None:
     assert gone.waiter is not None
     bench.core.cancel(gone.waiter)
     bench.end(batch)
-    assert bench.depth() == 0
+    assert bench.depth() == 1
     ran = [bench.texts(work) for work in bench.run() if isinstance(work, Batch)]
     assert ran == []
     assert gone.outcome is Cancelled.CANCELLED

@@ -21,8 +21,9 @@ from khulasa_server.scheduling import (
     SchedulerSettings,
     Stage,
 )
-from khulasa_server.scheduling.core import Batch, SchedulerCore
+from khulasa_server.scheduling.core import SchedulerCore
 from khulasa_server.scheduling.types import Submission
+from khulasa_server.scheduling.work import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

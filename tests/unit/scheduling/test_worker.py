@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from khulasa_server.engines.base import EngineError, GenerationOptions
-from khulasa_server.scheduling.core import Probe, Rebuild
+from khulasa_server.scheduling.work import Probe, Rebuild
 from khulasa_server.scheduling.worker import LoadedModel, run
 
 if TYPE_CHECKING:

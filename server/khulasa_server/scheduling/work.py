@@ -1,0 +1,59 @@
+"""What a slot is taken for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from khulasa_server.engines.base import GenerationOptions, Tokens
+    from khulasa_server.scheduling.cost import Shape
+    from khulasa_server.scheduling.items import Item
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Run the engine on these items.
+
+    Args:
+        model: name of the model.
+        items: one or more, with equal options.
+        shape: of the batch.
+        predicted_seconds: of its run time.
+        started_at: on the scheduler's clock.
+        crowded: others of its priority were left waiting.
+    """
+
+    model: str
+    items: tuple[Item, ...]
+    shape: Shape
+    predicted_seconds: float
+    started_at: float
+    crowded: bool
+
+    @property
+    def inputs(self) -> list[Tokens]:
+        """What the engine reads."""
+        return [item.submission.tokens for item in self.items]
+
+    @property
+    def options(self) -> GenerationOptions:
+        """Options of the engine call."""
+        return self.items[0].options
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """Run a golden input, to learn whose fault a failure was."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rebuild:
+    """Load a failed engine anew and run a golden input on it."""
+
+    model: str
+
+
+Work = Batch | Probe | Rebuild
