@@ -116,7 +116,7 @@ def _generated(root: Path) -> dict[str, bytes]:
 
 
 def _protoc(source: Path, protos: list[str], outputs: dict[str, Path]) -> None:
-    python = environment("generator", HERE / "generator.txt", _required_generator_python())
+    python = environment("generator", HERE / "generator.txt", python=_required_generator_python())
     includes = [f"--proto_path={source}", f"--proto_path={_googleapis()}"]
     plugins = [f"--plugin=protoc-gen-{name}={_tool(f'protoc-gen-{name}')}" for name in PLUGINS]
     targets = [
