@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import aiohttp
 import grpc
 import pytest
 import pytest_asyncio
@@ -149,11 +151,20 @@ class Gate:
 
 
 @dataclass
+class Probe:
+    """What a probe answered."""
+
+    status: int
+    body: Any
+
+
+@dataclass
 class Service:
     """A running server and a channel to it."""
 
     server: Server
     channel: grpc.aio.Channel
+    starting: asyncio.Future[None]
 
     @cached_property
     def translation(self) -> translation_pb2_grpc.TranslationServiceAsyncStub:
@@ -192,6 +203,26 @@ class Service:
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=30)
         name: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
         return name
+
+    async def watch(self, service: str = "") -> AsyncIterator[str]:
+        """Names of a service's health, as it changes."""
+        stub: Any = health_pb2_grpc.HealthStub(self.channel)
+        async for answer in stub.Watch(health_pb2.HealthCheckRequest(service=service)):
+            yield health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+
+    async def until_not_serving(self) -> None:
+        """Wait until health says so."""
+        async for status in self.watch():
+            if status == "NOT_SERVING":
+                return
+
+    async def get(self, path: str) -> Probe:
+        """A GET of the HTTP port; a body that is JSON is decoded."""
+        url = f"http://{self.server.metrics_address}{path}"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            is_json = response.content_type == "application/json"
+            body = await response.json() if is_json else await response.text()
+            return Probe(response.status, body)
 
     async def translate(
         self,
@@ -247,15 +278,24 @@ class Service:
 
 
 @asynccontextmanager
-async def running(**settings: Any) -> AsyncIterator[Service]:  # noqa: ANN401 - any setting
-    """A started server with some settings changed, stopped afterwards."""
+async def running(
+    *,
+    bound: Callable[[], Awaitable[object]] | None = None,
+    **settings: Any,  # noqa: ANN401 - any setting
+) -> AsyncIterator[Service]:
+    """A started server with some settings changed, stopped afterwards.
+
+    `bound`: given a way to wait until the ports are bound, do not wait for the models.
+    """
     server = Server(Settings(**{**SETTINGS, **settings}))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(server.stop)
-        await server.startup()
+        starting = asyncio.ensure_future(server.startup())
+        await (starting if bound is None else bound())
         channel = grpc.aio.insecure_channel(server.grpc_address)
         await stack.enter_async_context(channel)
-        yield Service(server, channel)
+        yield Service(server, channel, starting)
+        await starting
 
 
 @pytest.fixture(autouse=True)

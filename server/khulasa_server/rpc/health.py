@@ -26,6 +26,7 @@ MODEL_SERVICE: Final = model_pb2.DESCRIPTOR.services_by_name["ModelService"].ful
 
 SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN: Final = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class HealthServicer(health.aio.HealthServicer):
@@ -37,7 +38,9 @@ class HealthServicer(health.aio.HealthServicer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._draining = asyncio.Event()
+        self._told: dict[str, int] = {}
+        self._changed = asyncio.Event()
+        self._over = False
 
     async def Watch(  # noqa: N802 - gRPC's name
         self,
@@ -45,21 +48,34 @@ class HealthServicer(health.aio.HealthServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
         """Tell every change of a service's health until the drain, which is the last one."""
-        watching = asyncio.ensure_future(super().Watch(request, context))
-        draining = asyncio.ensure_future(self._draining.wait())
-        try:
-            await asyncio.wait({watching, draining}, return_when=asyncio.FIRST_COMPLETED)
-            if not watching.done():
-                await context.write(health_pb2.HealthCheckResponse(status=NOT_SERVING))
-        finally:
-            watching.cancel()
-            draining.cancel()
-            await asyncio.gather(watching, draining, return_exceptions=True)
+        written = None
+        while True:
+            changed = self._changed  # taken before the look, so that no change falls between
+            status = self._told.get(request.service, SERVICE_UNKNOWN)
+            if status != written:
+                await context.write(health_pb2.HealthCheckResponse(status=status))
+                written = status
+            if self._over:
+                return
+            await changed.wait()
+
+    async def set(self, service: str, status: int) -> None:
+        """Change a service's health, unless the server drains."""
+        await super().set(service, status)
+        if not self._over:
+            self._told[service] = status
+            self._notify()
 
     async def enter_graceful_shutdown(self) -> None:
         """Say NOT_SERVING for good and end the watches."""
-        self._draining.set()
         await super().enter_graceful_shutdown()
+        self._over = True
+        self._told = dict.fromkeys(self._told, NOT_SERVING)
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class HealthBoard:
