@@ -24,7 +24,6 @@ from khulasa_server.engines.proving import GREEDY
 from khulasa_server.engines.threads import usable_cores
 
 if TYPE_CHECKING:
-
     from khulasa_server.bundles.store import Bundle
     from khulasa_server.engines.base import Engine
 
@@ -188,7 +187,9 @@ def _verify(bundle: Bundle, *, strict: bool) -> canary.CanaryReport:
         store.verify_files(bundle, bar.update)
     engine = _open_engine(bundle.path, bundle.manifest)
     try:
-        return canary.check(engine, bundle.manifest, GREEDY, "strict" if strict else "tolerant")
+        mode: canary.Mode = "strict" if strict else "tolerant"
+        every = len(bundle.manifest.golden)
+        return canary.check(engine, bundle.manifest, GREEDY, mode, texts=every)
     finally:
         engine.close()
 

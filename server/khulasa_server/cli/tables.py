@@ -118,7 +118,7 @@ def verified(report: CanaryReport) -> str:
     verdict = "; ".join(report.differences) or "as it was built"
     return (
         f"{verdict} (scores moved by {report.largest_shift:.5f} a token at most, "
-        f"{report.mean_shift:+.5f} in the mean; {report.texts_equal} of {report.goldens} "
+        f"{report.mean_shift:+.5f} in the mean; {report.texts_equal} of {report.texts} "
         "golden texts equal)"
     )
 

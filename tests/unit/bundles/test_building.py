@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from khulasa_server.bundles import store
+from khulasa_server.bundles import canary, store
 from khulasa_server.bundles.building import mt5
 from khulasa_server.bundles.building.staging import staged
 from khulasa_server.bundles.building.tools import require
@@ -382,6 +383,34 @@ def test_a_missing_package_is_named() -> None:
     """What building needs and serving does not is asked for in one sentence."""
     with pytest.raises(ToolMissingError, match=r"pip install 'khulasa-server\[convert\]'"):
         require("surely_not_installed")
+
+
+@pytest.mark.parametrize("need", ["bin", "bfloat16"])
+def test_torch_is_asked_for_only_where_it_is_needed(
+    need: str,
+    checkpoint: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_bundle: Callable[..., Bundle],
+) -> None:
+    """`.bin` weights and bfloat16 need torch, and say so; everything else here does without."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    directory = checkpoint("marian")
+    quantization = Quantization.BFLOAT16 if need == "bfloat16" else Quantization.INT8
+    if need == "bin":
+        (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+    with pytest.raises(ToolMissingError, match="torch is needed here"):
+        make_bundle(directory, tmp_path / "bundle", quantization=quantization)
+
+
+def test_golden_inputs_are_arabic_wherever_arabic_is_read(
+    checkpoints: dict[str, Path], tmp_path: Path, make_bundle: Callable[..., Bundle]
+) -> None:
+    """A model of many languages is proven in Arabic, one that reads none in English."""
+    many = make_bundle(checkpoints["mt5"], tmp_path / "many", languages=("am", "ar", "en"))
+    other = make_bundle(checkpoints["mt5"], tmp_path / "other", languages=("de", "fr"))
+    assert {golden.input for golden in many.manifest.golden} <= set(canary.golden_lines("ar"))
+    assert {golden.input for golden in other.manifest.golden} <= set(canary.golden_lines("en"))
 
 
 def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:

@@ -141,6 +141,9 @@ def test_text_is_a_figure_unless_strict(built: dict[str, Bundle]) -> None:
     report = canary.check(engine, manifest, object())
     assert report.passed
     assert report.changed == tuple(golden.input for golden in manifest.golden[:3])
+    assert (report.texts, report.texts_equal) == (canary.TEXTS_COMPARED, 1)
+    everything = canary.check(engine, manifest, object(), texts=len(manifest.golden))
+    assert everything.texts_equal == len(manifest.golden) - 3
     strict = canary.check(engine, manifest, object(), "strict")
     assert strict.differences == (f"3 of {len(manifest.golden)} golden outputs have another text",)
 

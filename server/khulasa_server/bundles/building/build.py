@@ -123,7 +123,7 @@ def _convert(
 
 def _with_golden(stage: Path, draft: Manifest, recorder: Recorder[OptionsT]) -> Manifest:
     engine = recorder.open(stage, draft)
-    lines = canary.golden_lines(draft.source_language_codes[0])
+    lines = canary.golden_lines(min(draft.source_language_codes, key=lambda code: code != "ar"))
     token = next(iter(draft.target_tokens.values()), "")
     try:
         golden = canary.record(engine, lines, recorder.greedy, target_token=token)
