@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from khulasa_server.engines.base import Generation
     from khulasa_server.scheduling.board import Board
-    from khulasa_server.scheduling.items import Item
+    from khulasa_server.scheduling.items import Item, Waiter
     from khulasa_server.scheduling.lane import Lane
     from khulasa_server.scheduling.types import SchedulerSettings
     from khulasa_server.scheduling.work import Probe, Rebuild, Work
@@ -134,9 +134,7 @@ class Dispatcher:
             item.state = State.RUNNING
             self._board.redeem(item)
             for waiter in item.waiters:
-                waiter.started_at = now
-                wait = now - waiter.submitted_at
-                self._board.observer.waited(lane.name, waiter.request.priority, wait)
+                self._begin(waiter, now)
         shape = shape_of(items)
         crowded = len(lane.queues[items[0].priority]) > 0
         seconds = lane.estimator.cost.predict(shape)
@@ -144,6 +142,14 @@ class Dispatcher:
         self._batches[batch] = None
         lane.running += 1
         return batch
+
+    def _begin(self, waiter: Waiter, now: float) -> None:
+        """Note when a waiter's item started for the first time."""
+        if waiter.started_at is None:
+            waiter.started_at = now
+            wait = now - waiter.submitted_at
+            model, priority = waiter.submission.model, waiter.request.priority
+            self._board.observer.waited(model, priority, wait)
 
     def completed(
         self, batch: Batch, generations: Sequence[Generation], seconds: float, now: float

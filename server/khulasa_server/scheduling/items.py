@@ -76,7 +76,7 @@ class Waiter:
         deliver: told the outcome, exactly once.
         item: what it waits for; None when it was settled without one.
         joined: the item was there already.
-        started_at: when its item's batch started, or when it joined one that was running.
+        started_at: when its item's batch started first, or when it joined one that was running.
     """
 
     request: Request

@@ -71,7 +71,6 @@ class Recovery:
         item.state = State.WAITING
         self._board.promise(item)
         for waiter in list(item.waiters):
-            waiter.started_at = None
             if waiter.request.deadline <= now:
                 self._board.drop(waiter, Drop.EXPIRED, late())
         if not item.waiters and item.state is State.WAITING:

@@ -28,7 +28,7 @@ from khulasa_server.scheduling import (
     Stage,
 )
 from khulasa_server.scheduling.core import SchedulerCore
-from khulasa_server.scheduling.items import Cancelled, Outcome, Request, Waiter
+from khulasa_server.scheduling.items import Cancelled, Outcome, Request, State, Waiter
 from khulasa_server.scheduling.types import Submission
 from khulasa_server.scheduling.work import Batch, Probe, Work
 
@@ -160,9 +160,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.now += seconds
         self.core.expire(self.now)
         for entry in self.submitted:
-            started = entry.waiter is not None and entry.waiter.started_at is not None
-            if entry.request.deadline <= self.now:
-                assert entry.outcomes or started, "it waits past its deadline"
+            item = None if entry.waiter is None else entry.waiter.item
+            if entry.request.deadline <= self.now and item is not None:
+                assert item.state is State.RUNNING, "it waits past its deadline"
 
     @rule()
     def dispatch(self) -> None:

@@ -181,6 +181,15 @@ def test_only_the_guilty_item_fails(bench: Bench) -> None:
     assert bench.health == []
 
 
+def test_a_wait_ends_with_the_first_start(bench: Bench) -> None:
+    """What runs again after a failure is not counted as having waited twice."""
+    first, _ = bench.alone("a"), bench.alone(POISON)
+    bench.now += 1.0
+    bench.run()
+    assert first.completion.queue_seconds == 1.0
+    assert [seconds for *_, seconds in bench.observer.waits] == [1.0, 1.0]
+
+
 def test_suspects_run_before_anything_else(bench: Bench) -> None:
     """They have waited for a whole batch already."""
     bench.alone("a")
