@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from khulasa_server.engines.base import Finish
@@ -14,7 +16,7 @@ from khulasa_server.text.fitting import fit
 from khulasa_server.text.spans import Span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
 
     from khulasa_server.engines.base import GenerationOptions, Tokens
     from khulasa_server.guards.findings import Finding
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from khulasa_server.tasks.watcher import Watcher
 
 Result = TypeVar("Result")
+
+AT_ONCE = 256
+"""Segments of a request that run side by side: several batches. Of a text with thousands of lines
+all at once would hold up the event loop for seconds."""
 
 OUTPUT_STEP = 32
 """Output limits are multiples of it, so that segments of like length share batches."""
@@ -66,15 +72,21 @@ def stricter(options: GenerationOptions) -> GenerationOptions:
     return replace(options, beam_size=beams, no_repeat_ngram_size=banned)
 
 
-async def in_order(jobs: Iterable[Coroutine[None, None, Result]]) -> AsyncGenerator[Result, None]:
-    """Run all at once, yield each result as soon as it and all before it are there.
+async def in_order(
+    jobs: Iterable[Coroutine[None, None, Result]], *, at_once: int = AT_ONCE
+) -> AsyncGenerator[Result, None]:
+    """Run jobs side by side, yield each result as soon as it and all before it are there.
 
-    The first failure, and leaving early, cancels the rest.
+    At most `at_once` run; `jobs` is asked for the next one when the first of them has ended. The
+    first failure, and leaving early, cancels the rest.
     """
-    tasks = [asyncio.ensure_future(job) for job in jobs]
+    remaining = iter(jobs)
+    tasks = deque(map(asyncio.ensure_future, islice(remaining, at_once)))
     try:
-        for task in tasks:
-            yield await task
+        while tasks:
+            yield await tasks[0]
+            tasks.popleft()
+            tasks.extend(map(asyncio.ensure_future, islice(remaining, 1)))
     finally:
         for task in tasks:
             task.cancel()
@@ -92,9 +104,9 @@ class SegmentRunner:
 
     def jobs(
         self, text: str, planned: Iterable[Planned], first: int = 0
-    ) -> list[Coroutine[None, None, Done]]:
+    ) -> Iterator[Coroutine[None, None, Done]]:
         """One job a segment; earlier ones have the right of way."""
-        return [self.run(text, piece, first + i) for i, piece in enumerate(planned)]
+        return (self.run(text, piece, first + i) for i, piece in enumerate(planned))
 
     async def run(self, text: str, piece: Planned, order: int) -> Done:
         """Translate one segment, once more and stricter where the guards ask for it."""

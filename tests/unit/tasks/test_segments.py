@@ -22,7 +22,7 @@ from khulasa_server.tasks.segments import (
 from khulasa_server.tasks.values import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 
     from tests.unit.tasks.conftest import Office
 
@@ -229,3 +229,28 @@ async def test_the_first_failure_cancels_the_rest() -> None:
     with pytest.raises(LookupError):
         await collected(in_order(jobs))
     assert cancelled == [2, 3]
+
+
+async def test_a_long_text_does_not_start_all_its_segments_at_once() -> None:
+    """A bounded number of jobs runs, and the next ones are made as the first ones end."""
+    made, running, most = 0, 0, 0
+
+    async def job(number: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return number
+
+    def jobs() -> Iterator[Coroutine[None, None, int]]:
+        nonlocal made
+        for number in range(1_000):
+            made += 1
+            yield job(number)
+
+    results = in_order(jobs(), at_once=10)
+    assert await anext(results) == 0
+    assert made <= 20
+    assert [result async for result in results] == list(range(1, 1_000))
+    assert most <= 10
