@@ -86,13 +86,15 @@ class Settings(BaseSettings):
     drain_grace: PositiveFloat = 300.0
     """Seconds that calls in flight may still take."""
     tls_cert: Path | None = None
-    """PEM certificate chain; with `tls_key` turns TLS on."""
+    """PEM certificate chain; with `tls_key` turns TLS on. All these files may be replaced."""
     tls_key: Path | None = None
     """PEM private key of `tls_cert`."""
     tls_client_ca: Path | None = None
     """PEM certificates that clients must be signed by: turns mutual TLS on."""
     tokens_file: Path | None = None
-    """File with a hash of each bearer token that is accepted."""
+    """File with a hash of each bearer token that is accepted: `khulasa-server tokens --help`."""
+    insecure_tokens: bool = False
+    """Accept tokens without TLS on addresses that others reach, where a mesh encrypts the way."""
     reflection: bool = True
     """Serve gRPC reflection."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -26,6 +26,7 @@ from khulasa_server.rpc.handlers import Gate
 from khulasa_server.rpc.health import HealthBoard, full_names
 from khulasa_server.rpc.port import Registered, bind_server, build_server
 from khulasa_server.rpc.requests import Bounds
+from khulasa_server.rpc.security import Security
 from khulasa_server.scheduling import Scheduler, SchedulerSettings
 from khulasa_server.tasks.catalog import Catalog, ModelState
 from khulasa_server.tasks.desk import Desk
@@ -80,11 +81,18 @@ class Server:
         # From the first call on they are known, and not ready.
         self._fleet.register(self._bundles)
         self._gate = Gate(_bounds(settings), self._clock, asyncio.Event())
+        self._security = Security(settings, self.metrics.certificate_expires)
         self._grpc = build_server(
-            settings, self._services(), self.board, self.metrics.grpc, self._clock
+            settings,
+            self._services(),
+            self.board,
+            self.metrics.grpc,
+            self._clock,
+            guards=self._security.interceptors(),
         )
         self._http = HttpPort(self.metrics, self._readiness)
         self._background: set[asyncio.Task[None]] = set()
+        self._keeping: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Start, serve until a signal or `request_stop`, drain, stop."""
@@ -104,9 +112,11 @@ class Server:
         """
         asyncio.get_running_loop().set_exception_handler(handle_loop_exception)
         await self.board.refresh()
-        self.grpc_address = _joined(bind_server(self._grpc, self._settings.listen))
+        credentials = self._security.credentials()
+        self.grpc_address = _joined(bind_server(self._grpc, self._settings.listen, credentials))
         self.metrics_address = _joined(await self._http.start(self._settings.metrics_listen))
         await self._grpc.start()
+        self._keeping = asyncio.create_task(self._security.keep_fresh())
         log.info("threads_chosen", **asdict(self._plan))
         loading = asyncio.ensure_future(self._fleet.load_all(self._bundles))
         await _first(loading, self._stopping)
@@ -136,6 +146,8 @@ class Server:
     async def stop(self) -> None:
         """Free everything; what still runs in an engine ends first, since it cannot be cut."""
         await self._grpc.stop(0)
+        if self._keeping is not None:
+            self._keeping.cancel()
         await self.scheduler.close()
         await self._fleet.close()
         await self._http.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from khulasa_server import __version__
-from khulasa_server.cli import models, serve
+from khulasa_server.cli import models, serve, tokens
 
 app = typer.Typer(
     name="khulasa-server",
@@ -21,6 +21,7 @@ app.command(
     add_help_option=False,
 )(serve.command)
 app.add_typer(models.app, name="models", help="Build, inspect, verify and evaluate bundles.")
+app.add_typer(tokens.app, name="tokens")
 
 
 @app.command(name="version")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
@@ -131,12 +132,15 @@ def serialize(message: _Serializable) -> bytes:
     return message.SerializeToString()
 
 
-async def abort(context: Context, error: Exception) -> NoReturn:
-    """End the call with the status of `error`; a defect goes to the log with its cause."""
+async def abort(context: Context, error: Exception, patience: float = math.inf) -> NoReturn:
+    """End the call with the status of `error`; a defect goes to the log with its cause.
+
+    `patience`: seconds beyond which the channel is not to try again by itself.
+    """
     if isinstance(error, (grpc.aio.AbortError, grpc.aio.UsageError)):
         raise error
     report(error)
-    await context.abort(*to_failure(error, current().request_id))
+    await context.abort(*to_failure(error, current().request_id, patience))
 
 
 def report(error: Exception) -> None:

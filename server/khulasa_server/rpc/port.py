@@ -17,7 +17,7 @@ from khulasa_server.rpc.metrics_interceptor import MetricsInterceptor
 from khulasa_server.rpc.request_id import RequestIdInterceptor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from google.protobuf.descriptor import ServiceDescriptor
 
@@ -35,7 +35,9 @@ REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 MAX_STREAMS: Final = 1_000
 """A connection's streams; beyond it callers wait unseen, so admission must be the limit."""
 MIN_PING_SECONDS: Final = 20
-"""How often a client may ping; the client library pings every 30 s."""
+"""How often a client may ping before the connection ends; the client library does every 330 s."""
+MAX_METADATA_BYTES: Final = 8 * 1024
+"""Of a call, names and values; beyond it some, beyond twice as much all calls are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,21 @@ def build_server(
     board: HealthBoard,
     metrics: GrpcMetrics,
     clock: Callable[[], float],
+    *,
+    guards: Iterable[grpc.aio.ServerInterceptor] = (),
 ) -> grpc.aio.Server:
-    """A server with everything registered, not yet bound."""
+    """A server with everything registered, not yet bound; `guards` are what calls have to pass."""
     described: list[ServiceDescriptor] = [*(each.descriptor for each in services), HEALTH]
     described += [REFLECTION] if settings.reflection else []
     methods = [method for service in described for method in methods_of(service)]
     if settings.reflection:
         methods.append(Method("bidi_stream", REFLECTION_V1, "ServerReflectionInfo"))
     server = grpc.aio.server(
-        interceptors=[MetricsInterceptor(metrics, methods, clock), RequestIdInterceptor()],
+        interceptors=[
+            MetricsInterceptor(metrics, methods, clock),
+            RequestIdInterceptor(),
+            *guards,
+        ],
         options=list(_channel_options(settings)),
     )
     for service in services:
@@ -71,15 +79,21 @@ def build_server(
     return server
 
 
-def bind_server(server: grpc.aio.Server, listen: str) -> tuple[str, int]:
-    """Bind the port; what a client on this machine dials.
+def bind_server(
+    server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None = None
+) -> tuple[str, int]:
+    """Bind the port, with TLS if there are credentials; what a client on this machine dials.
 
     Raises:
         OSError: the address is in use or not ours; its message names it.
     """
     host, _ = split_address(listen)
     try:
-        port = server.add_insecure_port(listen)
+        port = (
+            server.add_secure_port(listen, credentials)
+            if credentials
+            else server.add_insecure_port(listen)
+        )
     except RuntimeError as error:
         raise OSError(f"cannot listen on {listen}: {error}") from error
     if port == 0:
@@ -109,6 +123,8 @@ def _add_reflection(server: grpc.aio.Server, names: list[str]) -> None:
 def _channel_options(settings: Settings) -> Iterator[tuple[str, int]]:
     yield "grpc.max_receive_message_length", settings.max_message_bytes
     yield "grpc.max_send_message_length", settings.max_message_bytes
+    yield "grpc.max_metadata_size", MAX_METADATA_BYTES
+    yield "grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES
     # On, a second server would bind the same port without an error and steal calls.
     yield "grpc.so_reuseport", 0
     yield "grpc.max_concurrent_streams", MAX_STREAMS

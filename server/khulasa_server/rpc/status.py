@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 DOMAIN: Final = "khulasa"
 PUSHBACK_TRAILER: Final = "grpc-retry-pushback-ms"
 """What channels obey: they ignore RetryInfo (gRFC A6)."""
+NO_RETRY: Final = -1
+"""In place of milliseconds: do not try again."""
 REQUEST_ID: Final = "x-request-id"
 
 CODES: Final[dict[type[ServiceError], grpc.StatusCode]] = {
@@ -79,13 +81,21 @@ def to_status(error: Exception, request_id: str = "") -> status_pb2.Status:
     return status
 
 
-def to_failure(error: Exception, request_id: str) -> Failure:
-    """Code, message and trailing metadata with which a call ends."""
+def to_failure(error: Exception, request_id: str, patience: float = math.inf) -> Failure:
+    """Code, message and trailing metadata with which a call ends.
+
+    Args:
+        error: what was raised.
+        request_id: of the call.
+        patience: seconds beyond which a retry is no use. A channel told to wait longer would do
+            so until its deadline, and its caller would not learn why.
+    """
     rich = rpc_status.to_status(to_status(error, request_id))
     trailers: list[tuple[str, str | bytes]] = [*rich.trailing_metadata, (REQUEST_ID, request_id)]
     retry_after = as_service_error(error).retry_after
     if retry_after is not None:
-        trailers.append((PUSHBACK_TRAILER, str(math.ceil(retry_after * 1000))))
+        pushback = math.ceil(retry_after * 1000) if retry_after <= patience else NO_RETRY
+        trailers.append((PUSHBACK_TRAILER, str(pushback)))
     return Failure(rich.code, rich.details, tuple(trailers))
 
 
