@@ -66,6 +66,18 @@ parity: $(PARITY)/installed ## Compare with transformers as the reference (insta
 proto: $(VENV)/developed ## Generate the code from proto/khulasa/v1
 	@$(BIN)/python proto/contract.py lint generate
 
+FROM ?= checkpoints
+DEMO := server/khulasa_server/bundles/demo
+DEMO_MODELS := demo-marian-ar-en demo-mt5-ar-summary
+BUILD_demo-marian-ar-en := opus-mt-ar-en
+BUILD_demo-mt5-ar-summary := xlsum --keep-languages ar,en
+
+bundles: $(VENV)/developed ## Rebuild the embedded bundles from checkpoints: make bundles FROM=DIR
+	@test -d "$(FROM)" || { echo "FROM=$(FROM) is no directory; name the one that holds $(DEMO_MODELS)" >&2; exit 1; }
+	@rm -rf build/bundles && mkdir -p build/bundles
+	@$(foreach name,$(DEMO_MODELS),$(BIN)/khulasa-server models build $(FROM)/$(name) --output build/bundles/$(name) --demonstration --production-build 'khulasa-server models build $(BUILD_$(name)) --output DIR' &&) true
+	@$(foreach name,$(DEMO_MODELS),rm -rf $(DEMO)/$(name) && mv build/bundles/$(name) $(DEMO)/$(name) &&) true
+
 format: $(VENV)/developed ## Format the code
 	@$(BIN)/ruff format $(CODE)
 	@$(BIN)/ruff check --fix $(CODE)
