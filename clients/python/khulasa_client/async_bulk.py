@@ -11,8 +11,8 @@ import grpc
 from google.protobuf.message import Message
 
 from khulasa_client.bulk import GOODBYE_SECONDS, WINDOW, Item, Session, as_item
-from khulasa_client.errors import UnavailableError
-from khulasa_client.failures import from_rpc_error
+from khulasa_client.errors import KhulasaError, UnavailableError
+from khulasa_client.failures import from_cancellation, from_rpc_error
 from khulasa_client.values import BulkSummary, BulkTranslation
 
 if TYPE_CHECKING:
@@ -28,15 +28,18 @@ class AsyncBulkStream(Generic[Q, A]):
 
     Args:
         start: begins the call with an iterator of requests.
+        request_id: the id that it is sent with.
         release: is awaited once, when the call is over.
     """
 
     def __init__(
         self,
         start: Callable[[AsyncIterator[Q]], Any],
+        request_id: str,
         release: Callable[[], Awaitable[None]],
     ) -> None:
         self._outbox: asyncio.Queue[Q | None] = asyncio.Queue()
+        self._request_id = request_id
         self._release = release
         self._call = start(self._requests())
 
@@ -52,13 +55,15 @@ class AsyncBulkStream(Generic[Q, A]):
         """End both directions now."""
         self._call.cancel()
 
-    async def read(self, report: Callable[[A], None]) -> grpc.RpcError | None:
+    async def read(self, report: Callable[[A], None]) -> KhulasaError | None:
         """Report every answer until the stream is over; returns why, None: in good order."""
         try:
             async for answer in self._call:
                 report(answer)
         except grpc.RpcError as error:
-            return error
+            return from_rpc_error(error, self._request_id)
+        except asyncio.CancelledError:
+            return from_cancellation(self._request_id)
         finally:
             self._call.cancel()
             await self._release()
@@ -74,13 +79,13 @@ class AsyncBulkCall(Generic[Q, A, R]):
 
     Args:
         session: decides.
-        open_stream: opens a stream, returns it and its request id.
+        open_stream: opens a stream.
     """
 
     def __init__(
         self,
         session: Session[Q, A, R],
-        open_stream: Callable[[], Awaitable[tuple[AsyncBulkStream[Q, A], str]]],
+        open_stream: Callable[[], Awaitable[AsyncBulkStream[Q, A]]],
     ) -> None:
         self._session = session
         self._open_stream = open_stream
@@ -120,9 +125,9 @@ class AsyncBulkCall(Generic[Q, A, R]):
             event()
 
     async def _open(self) -> None:
-        self._stream, request_id = await self._open_stream()
+        self._stream = await self._open_stream()
         self._session.opened()
-        self._reader = self._spawn(self._read(self._stream, request_id))
+        self._reader = self._spawn(self._read(self._stream))
 
     def _check(self) -> None:
         if self._session.stalled and self._stream is not None:
@@ -143,19 +148,17 @@ class AsyncBulkCall(Generic[Q, A, R]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _read(self, stream: AsyncBulkStream[Q, A], request_id: str) -> None:
+    async def _read(self, stream: AsyncBulkStream[Q, A]) -> None:
         """Report what comes on a stream."""
         error = await stream.read(
             lambda answer: self._events.put_nowait(partial(self._session.answer, answer))
         )
-        self._events.put_nowait(partial(self._closed, stream, error, request_id))
+        self._events.put_nowait(partial(self._closed, stream, error))
 
-    def _closed(
-        self, stream: AsyncBulkStream[Q, A], error: grpc.RpcError | None, request_id: str
-    ) -> None:
+    def _closed(self, stream: AsyncBulkStream[Q, A], error: KhulasaError | None) -> None:
         if stream is self._stream:  # else it was given up before
             self._stream = None
-            self._session.closed(from_rpc_error(error, request_id) if error else None)
+            self._session.closed(error)
 
     async def _feed(self, items: Iterable[Item] | AsyncIterable[Item]) -> None:
         """Take the caller's items while there is room."""

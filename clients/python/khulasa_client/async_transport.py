@@ -17,7 +17,7 @@ from khulasa_client.bulk import Item, Session
 from khulasa_client.channels import Channels, Lease, Material
 from khulasa_client.connection import new_request_id
 from khulasa_client.encoding import checked_size, checked_timeout
-from khulasa_client.failures import from_rpc_error
+from khulasa_client.failures import from_cancellation, from_rpc_error
 from khulasa_client.methods import serialize
 from khulasa_client.streams import AsyncTranslationStream
 from khulasa_client.values import BulkItem, BulkSummary, BulkTranslation
@@ -66,6 +66,8 @@ class AsyncTransport:
                 return await call(request, timeout=seconds, metadata=prepared.metadata)
             except grpc.RpcError as error:
                 raise from_rpc_error(error, request_id) from error
+            except asyncio.CancelledError as error:
+                raise from_cancellation(request_id) from error
 
     def stream(
         self,
@@ -105,13 +107,13 @@ class AsyncTransport:
         )
         return AsyncBulkCall(session, partial(self._open, method)).run(items)
 
-    async def _open(self, method: BulkMethod[Q, A, R]) -> tuple[AsyncBulkStream[Q, A], str]:
+    async def _open(self, method: BulkMethod[Q, A, R]) -> AsyncBulkStream[Q, A]:
         request_id = new_request_id()
         prepared = await self._prepare(request_id)
         lease = await self._acquire(prepared.material)
         start = lease.channel.stream_stream(method.path, serialize, method.answer.FromString)
         begin = partial(start, metadata=prepared.metadata)
-        return AsyncBulkStream[Q, A](begin, partial(self._release, lease)), request_id
+        return AsyncBulkStream[Q, A](begin, request_id, partial(self._release, lease))
 
     async def _prepare(self, request_id: str) -> _Prepared:
         """Look at the files, away from the event loop where there are any."""

@@ -34,6 +34,11 @@ RETRY_POLICY = {
 RETRY_THROTTLING = {"maxTokens": 10, "tokenRatio": 0.1}
 """A retry costs a token and an answer gives a tenth back: at most 10 % extra in the long run."""
 
+try:
+    VERSION = version("khulasa-client")
+except PackageNotFoundError:  # run from its sources
+    VERSION = "unknown"
+
 Signature = tuple[tuple[int, int, int], ...]
 """Modification time (ns), size and inode of files: changes when one of them is replaced."""
 
@@ -183,7 +188,7 @@ class Connection:
             ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_SECONDS * 1000),
             # Else a channel with new certificates would go on with the old one's connections.
             ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.primary_user_agent", f"khulasa-client/{_version()}"),
+            ("grpc.primary_user_agent", f"khulasa-client/{VERSION}"),
             *self._server_name(),
         ]
 
@@ -242,10 +247,3 @@ def _read(path: Path | str | None) -> bytes | None:
 def _no_password() -> str:
     """Fail where a key is encrypted instead of asking the terminal."""
     raise ValueError("the key is encrypted")
-
-
-def _version() -> str:
-    try:
-        return version("khulasa-client")
-    except PackageNotFoundError:  # run from its sources
-        return "unknown"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
@@ -78,6 +79,20 @@ def from_rpc_error(error: Any, request_id: str = "") -> errors.KhulasaError:  # 
     if fault.retry_after is None and str(trailers.get(PUSHBACK, "")).isdecimal():
         fault.retry_after = int(trailers[PUSHBACK]) / 1000
     return fault
+
+
+def from_cancellation(request_id: str) -> errors.CallCancelledError:
+    """The exception for a call of grpc.aio that was cancelled by closing the client.
+
+    Raises:
+        asyncio.CancelledError: it was the caller's task that was cancelled.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    return errors.CallCancelledError(
+        "the client was closed during the call", code="CANCELLED", request_id=request_id
+    )
 
 
 def _status(error: Any) -> status_pb2.Status:  # noqa: ANN401 - as above

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
 from khulasa_client import decoding
 from khulasa_client.errors import IncompleteStreamError
-from khulasa_client.failures import from_rpc_error
+from khulasa_client.failures import from_cancellation, from_rpc_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -129,6 +130,8 @@ class AsyncTranslationStream(_Stream):
         except grpc.RpcError as error:
             await self.aclose()
             raise from_rpc_error(error, self._request_id) from error
+        except asyncio.CancelledError as error:
+            raise from_cancellation(self._request_id) from error
         await self.aclose()
         if self._summary is None:
             raise self._incomplete()

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from khulasa_client.bulk import GOODBYE_SECONDS, WINDOW, Item, Session, as_item
-from khulasa_client.errors import UnavailableError
+from khulasa_client.errors import KhulasaError, UnavailableError
 from khulasa_client.failures import from_rpc_error
 from khulasa_client.values import BulkSummary, BulkTranslation
 
@@ -29,11 +29,15 @@ class BulkStream(Generic[Q, A]):
 
     Args:
         start: begins the call with an iterator of requests.
+        request_id: the id that it is sent with.
         release: is called once, when the call is over.
     """
 
-    def __init__(self, start: Callable[[Iterator[Q]], Any], release: Callable[[], None]) -> None:
+    def __init__(
+        self, start: Callable[[Iterator[Q]], Any], request_id: str, release: Callable[[], None]
+    ) -> None:
         self._outbox: queue.SimpleQueue[Q | None] = queue.SimpleQueue()
+        self._request_id = request_id
         self._release = release
         self._call = start(iter(self._outbox.get, None))
         self.over = threading.Event()
@@ -51,13 +55,13 @@ class BulkStream(Generic[Q, A]):
         self.end()
         self._call.cancel()
 
-    def read(self, report: Callable[[A], None]) -> grpc.RpcError | None:
+    def read(self, report: Callable[[A], None]) -> KhulasaError | None:
         """Report every answer until the stream is over; returns why, None: in good order."""
         try:
             for answer in self._call:
                 report(answer)
         except grpc.RpcError as error:
-            return error
+            return from_rpc_error(error, self._request_id)
         finally:
             self.over.set()
             self.end()
@@ -70,13 +74,13 @@ class BulkCall(Generic[Q, A, R]):
 
     Args:
         session: decides.
-        open_stream: opens a stream, returns it and its request id.
+        open_stream: opens a stream.
     """
 
     def __init__(
         self,
         session: Session[Q, A, R],
-        open_stream: Callable[[], tuple[BulkStream[Q, A], str]],
+        open_stream: Callable[[], BulkStream[Q, A]],
     ) -> None:
         self._session = session
         self._open_stream = open_stream
@@ -118,10 +122,9 @@ class BulkCall(Generic[Q, A, R]):
             event()
 
     def _open(self) -> None:
-        stream, request_id = self._open_stream()
-        self._stream = stream
+        self._stream = self._open_stream()
         self._session.opened()
-        threading.Thread(target=self._read, args=(stream, request_id), daemon=True).start()
+        threading.Thread(target=self._read, args=(self._stream,), daemon=True).start()
 
     def _check(self) -> None:
         if self._session.stalled and self._stream is not None:
@@ -135,17 +138,15 @@ class BulkCall(Generic[Q, A, R]):
             self._stream.end()
             self._stream.over.wait(GOODBYE_SECONDS)
 
-    def _read(self, stream: BulkStream[Q, A], request_id: str) -> None:
+    def _read(self, stream: BulkStream[Q, A]) -> None:
         """Report what comes on a stream (in a thread of its own)."""
         error = stream.read(lambda answer: self._events.put(partial(self._session.answer, answer)))
-        self._events.put(partial(self._closed, stream, error, request_id))
+        self._events.put(partial(self._closed, stream, error))
 
-    def _closed(
-        self, stream: BulkStream[Q, A], error: grpc.RpcError | None, request_id: str
-    ) -> None:
+    def _closed(self, stream: BulkStream[Q, A], error: KhulasaError | None) -> None:
         if stream is self._stream:  # else it was given up before
             self._stream = None
-            self._session.closed(from_rpc_error(error, request_id) if error else None)
+            self._session.closed(error)
 
     def _feed(self, items: Iterable[Item]) -> None:
         """Take the caller's items while there is room (in a thread of its own)."""

@@ -92,13 +92,13 @@ class Transport:
         )
         return BulkCall(session, partial(self._open, method)).run(items)
 
-    def _open(self, method: BulkMethod[Q, A, R]) -> tuple[BulkStream[Q, A], str]:
+    def _open(self, method: BulkMethod[Q, A, R]) -> BulkStream[Q, A]:
         request_id = new_request_id()
         metadata = self._connection.metadata(request_id)
         lease = self._acquire()
         start = lease.channel.stream_stream(method.path, serialize, method.answer.FromString)
-        stream = BulkStream[Q, A](partial(start, metadata=metadata), partial(self._release, lease))
-        return stream, request_id
+        begin = partial(start, metadata=metadata)
+        return BulkStream[Q, A](begin, request_id, partial(self._release, lease))
 
     @contextmanager
     def _leased(self) -> Iterator[grpc.Channel]:
