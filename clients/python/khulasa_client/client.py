@@ -42,7 +42,8 @@ class Client:
     subclasses of `KhulasaError` only.
 
     Args:
-        address: `host:port`, or `dns:///host:port` to spread calls over all addresses of a name.
+        address: `host:port`; or, to spread calls, `dns:///host:port` for all addresses of a name,
+            or `ipv4:address:port,address:port`.
         arguments: see `ConnectionArguments`.
 
     Raises:

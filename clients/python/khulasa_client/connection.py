@@ -34,6 +34,9 @@ RETRY_POLICY = {
 RETRY_THROTTLING = {"maxTokens": 10, "tokenRatio": 0.1}
 """A retry costs a token and an answer gives a tenth back: at most 10 % extra in the long run."""
 
+SEVERAL = ("dns:", "ipv4:", "ipv6:")
+"""Targets that can stand for several servers: calls are spread over all of them."""
+
 try:
     VERSION = version("khulasa-client")
 except PackageNotFoundError:  # run from its sources
@@ -194,7 +197,7 @@ class Connection:
 
     def _service_config(self) -> dict[str, object]:
         config: dict[str, object] = {}
-        if self.address.startswith("dns:"):
+        if self.address.startswith(SEVERAL):
             config["loadBalancingConfig"] = [{"round_robin": {}}]
         if self.retries:
             names = [method.path.removeprefix("/").split("/") for method in RETRIED]

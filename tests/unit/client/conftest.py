@@ -233,8 +233,14 @@ class TestServer:
 
     __test__ = False
 
-    def __init__(self, script: Script, credentials: grpc.ServerCredentials | None = None) -> None:
+    def __init__(
+        self,
+        script: Script,
+        credentials: grpc.ServerCredentials | None = None,
+        host: str = "localhost",
+    ) -> None:
         self.script = script
+        self._host = host
         self._credentials = credentials
         self._server: grpc.Server | None = None
         self.port = 0
@@ -243,7 +249,7 @@ class TestServer:
     @property
     def address(self) -> str:
         """Where it listens."""
-        return f"localhost:{self.port}"
+        return f"{self._host}:{self.port}"
 
     def start(self) -> None:
         """Listen, on the same port as before."""
@@ -256,7 +262,7 @@ class TestServer:
         )
         model_pb2_grpc.add_ModelServiceServicer_to_server(Models(self.script), server)
         server.add_generic_rpc_handlers((self._health(),))
-        address = f"localhost:{self.port}"
+        address = f"{self._host}:{self.port}"
         if self._credentials is None:
             self.port = server.add_insecure_port(address)
         else:
@@ -357,8 +363,8 @@ def serve() -> Iterator[Callable[..., TestServer]]:
     """Starts more servers."""
     with ExitStack() as stack:
 
-        def start(script: Script, credentials: grpc.ServerCredentials | None = None) -> TestServer:
-            server = TestServer(script, credentials)
+        def start(script: Script, *arguments: Any, **named: Any) -> TestServer:
+            server = TestServer(script, *arguments, **named)
             stack.callback(server.stop)
             return server
 

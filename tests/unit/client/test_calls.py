@@ -294,9 +294,24 @@ def test_request_id_is_checked(client: Any, request_id: str) -> None:
         client.call("translate", TEXT, request_id=request_id)
 
 
-def test_round_robin(connect: Callable[..., Any], server: Any) -> None:
-    """A dns target works, with its policy."""
+def test_dns_targets_work(connect: Callable[..., Any], server: Any) -> None:
+    """A dns target is resolved."""
     assert connect(f"dns:///{server.address}").call("translate", "a").text == "A"
+
+
+def test_calls_are_spread(
+    connect: Callable[..., Any], serve: Callable[..., Any], script: Any
+) -> None:
+    """With several servers each gets its share, and the loss of one costs no call."""
+    servers = [serve(type(script)(), host="127.0.0.1") for _ in range(2)]
+    client = connect("ipv4:" + ",".join(server.address for server in servers))
+    while not all(len(server.script.seen) >= 5 for server in servers):
+        client.call("translate", "a")
+    servers[0].stop()
+    before = len(servers[1].script.seen)
+    for _ in range(20):
+        assert client.call("translate", "a").text == "A"
+    assert len(servers[1].script.seen) == before + 20
 
 
 def _until_over(context: Any) -> Any:
