@@ -6,7 +6,7 @@ import asyncio
 import math
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
 
 import grpc
 import structlog
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer", bound="Message")
 
 log = structlog.get_logger(__name__)
+
+LOGGED: Final = ("field", "limit", "actual", "needed_seconds", "retry_after_seconds")
+"""Of a refusal's metadata, what cannot be a text that somebody put in the wrong field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +151,5 @@ def report(error: Exception) -> None:
     if isinstance(as_service_error(error), InternalError):
         log.error("defect", exc_info=error)
     elif isinstance(error, ServiceError):
-        log.debug("refused", reason=error.reason.value, **error.metadata)
+        told = {key: error.metadata[key] for key in LOGGED if key in error.metadata}
+        log.debug("refused", reason=error.reason.value, **told)
