@@ -1,0 +1,89 @@
+"""What is not the engine: cache, overhead, start; and how far outputs depend on their batch."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.load.calls import Call, Load
+from tests.load.processes import joined, product, run_module, send
+from tests.load.scenario import Bench, poisson, quantile
+from tests.load.standins import stand_ins
+from tests.load.texts import everyday, news, sentences
+
+CONTENTS: Final = 128
+"""Most of a request."""
+RATE: Final = 8.0
+"""Requests a second at which overhead is measured: the engine is idle most of the time."""
+VARIANCE_BATCH: Final = 32
+TRANSLATOR, SUMMARIZER = "demo-marian-ar-en", "demo-mt5-ar-summary"
+
+
+def cache(bench: Bench) -> None:
+    """`cache_rps`."""
+    texts = tuple(everyday()[:CONTENTS])
+    together = (Call(texts, bypass=False),) * bench.size(300, 40)
+    single = tuple(Call((text,), bypass=False) for text in texts) * bench.size(40, 4)
+    with product({"MODELS": TRANSLATOR}) as served:
+        send(Load(served.grpc, together[:1])).require_answers()
+        for _ in bench.each_run("cache"):
+            report = send(Load(served.grpc, together, in_flight=4)).require_answers()
+            segments = sum(outcome.segments for outcome in report.outcomes)
+            bench.add("cache_rps", segments / report.seconds)
+            report = send(Load(served.grpc, single, in_flight=64)).require_answers()
+            bench.add("cache_calls_rps", len(single) / report.seconds)
+    bench.results.note("cache_rps", "short everyday sentences, guards on, 4 requests in flight")
+
+
+def overhead(bench: Bench) -> None:
+    """`overhead_ms_p50`."""
+    texts = sentences(bench.size(768, 128))
+    with product({"MODELS": TRANSLATOR}) as served:
+        send(Load(served.grpc, tuple(Call((text,)) for text in texts[:64]), in_flight=2))
+        for run in bench.each_run("overhead"):
+            arrivals = poisson(RATE, bench.size(40, 8), seed=run)
+            calls = tuple(Call((texts[i % len(texts)],)) for i in range(len(arrivals)))
+            load = Load(served.grpc, calls, arrivals=arrivals)
+            outcomes = send(load).require_answers().outcomes
+            whole = [outcome.latency - outcome.inference for outcome in outcomes]
+            inside = [outcome.total - outcome.inference for outcome in outcomes]
+            bench.add("overhead_ms_p50", 1000 * quantile(whole, 0.5))
+            bench.add("overhead_server_ms_p50", 1000 * quantile(inside, 0.5))
+    note = (
+        f"embedded translator, one sentence a call, open loop at {RATE:g}/s, as the caller sees it"
+    )
+    bench.results.note("overhead_ms_p50", note)
+
+
+def ready(bench: Bench) -> None:
+    """`ready_seconds`."""
+    models = stand_ins()
+    bundles = joined([models.translator_bundle, models.summarizer_bundle])
+    for _ in bench.each_run("start"):
+        with product({"MODELS": bundles}) as served:
+            bench.add("ready_seconds", served.ready_seconds)
+    bench.results.note("ready_seconds", "digests checked, golden outputs scored, files in memory")
+
+
+def variance(bench: Bench) -> None:
+    """`batch_variance_ratio`."""
+    texts = [*news(), *everyday()][: bench.size(500, 60)]
+    figures = {
+        TRANSLATOR: "batch_variance_ratio",
+        SUMMARIZER: "batch_variance_ratio_summaries",
+    }
+    for run in bench.each_run("variance"):
+        for bundle, figure in figures.items():
+            task = {
+                "bundle": bundle,
+                "texts": texts,
+                "batch": VARIANCE_BATCH,
+                "seed": run,
+                "output_tokens": 64,
+            }
+            answer = run_module("variance", task)
+            bench.add(figure, answer["differ"] / answer["texts"])
+    note = (
+        f"{len(texts)} real sentences, each alone and in random batches of {VARIANCE_BATCH}, int8"
+    )
+    for figure in figures.values():
+        bench.results.note(figure, note)
