@@ -14,7 +14,7 @@ import sentencepiece
 from khulasa_server.bundles.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from khulasa_server.bundles.building.checkpoint import Checkpoint
@@ -90,8 +90,8 @@ def marian(checkpoint: Checkpoint, *, full: bool = False) -> Vocabularies:
     """What a Marian model reads and writes.
 
     The checkpoint has one vocabulary for both sides, or two. Without `full`, the source keeps
-    the pieces that `source.spm` can produce and the target those of `target.spm`: the others
-    are never read, and writing one was never meant. The row decoding starts from stays, since
+    what `source.spm` can produce and the target the pieces of `target.spm`: the others are
+    never read, and writing one was never meant. The row decoding starts from stays, since
     fine-tuning may have moved it away from zero; the network bans it as an output.
 
     Raises:
@@ -105,12 +105,23 @@ def marian(checkpoint: Checkpoint, *, full: bool = False) -> Vocabularies:
     read, write = _ordered(source), _ordered(target)
     if not full:
         specials = {end, unknown}
-        read = read.only({*spm_pieces(checkpoint.file("source.spm")), *languages, *specials})
+        known = spm_pieces(checkpoint.file("source.spm"))
+        read = read.only({*known, *_unknown_runs(read.pieces, known), *languages, *specials})
         write = write.only({*spm_pieces(checkpoint.file("target.spm")), start, *specials})
     for special in (end, unknown):
         if special not in read.pieces or special not in write.pieces:
             raise CheckpointError(f"{checkpoint.directory}: vocab.json lacks {special}")
     return Vocabularies(read, write, start, end, unknown, languages)
+
+
+def _unknown_runs(pieces: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    """Pieces that the source model produces without knowing them.
+
+    SentencePiece gives a run of letters that it has no piece for as it is; where that happens
+    to be a piece of the other side, the shared vocabulary has a row for it, and it is read.
+    """
+    letters = {piece for piece in known if len(piece) == 1}
+    return (piece for piece in pieces if letters.isdisjoint(piece))
 
 
 def marian_rows(checkpoint: Checkpoint) -> int:
