@@ -25,6 +25,7 @@ KHULASA_TLS_CERT: {{ ternary "/etc/khulasa/tls/tls.crt" "" (ne .Values.tls.exist
 KHULASA_TLS_KEY: {{ ternary "/etc/khulasa/tls/tls.key" "" (ne .Values.tls.existingSecret "") | quote }}
 KHULASA_TLS_CLIENT_CA: {{ ternary "/etc/khulasa/client-ca/ca.crt" "" (ne .Values.tls.clientCASecret "") | quote }}
 KHULASA_TOKENS_FILE: {{ ternary "/etc/khulasa/auth/tokens" "" (ne .Values.auth.existingSecret "") | quote }}
+KHULASA_INSECURE_TOKENS: {{ .Values.auth.allowPlaintext | quote }}
 KHULASA_REFLECTION: {{ .Values.server.reflection | quote }}
 KHULASA_LOG_LEVEL: {{ .Values.server.logLevel | quote }}
 KHULASA_OTLP_ENDPOINT: {{ .Values.server.otlpEndpoint | quote }}
