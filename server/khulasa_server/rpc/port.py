@@ -34,7 +34,7 @@ REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 
 MAX_STREAMS: Final = 1_000
 """A connection's streams; beyond it callers wait unseen, so admission must be the limit."""
-MIN_PING_SECONDS: Final = 20
+MIN_PING_SECONDS: Final = 20.0
 """How often a client may ping before the connection ends; the client library does every 330 s."""
 MAX_METADATA_BYTES: Final = 8 * 1024
 """Of a call, names and values; beyond it some, beyond twice as much all calls are refused."""
@@ -131,7 +131,7 @@ def _channel_options(settings: Settings) -> Iterator[tuple[str, int]]:
     yield "grpc.max_allowed_incoming_connections", settings.max_connections
     yield "grpc.max_connection_age_ms", round(settings.max_connection_age * 1000)
     yield "grpc.max_connection_age_grace_ms", round(settings.max_connection_age_grace * 1000)
-    yield "grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000
+    yield "grpc.http2.min_ping_interval_without_data_ms", round(MIN_PING_SECONDS * 1000)
     yield "grpc.keepalive_permit_without_calls", 1
     # With probing on, a stream that nobody reads still takes megabytes.
     yield "grpc.http2.bdp_probe", 0
