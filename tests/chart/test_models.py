@@ -209,11 +209,19 @@ def test_another_build_is_another_directory_and_job(
     assert len(set(names)) == 2
 
 
-def test_a_volume_of_one_node_is_not_mounted_by_two(render: Callable[..., Any]) -> None:
-    """Where one node alone can mount the volume, the old pod goes before the new one comes."""
+def test_a_volume_of_one_node_is_mounted_there_alone(render: Callable[..., Any]) -> None:
+    """Job and server run on one node, and the old pod goes before the new one comes."""
     release = render(MATRIX / "build-one-node.yaml")
     assert release.one("PersistentVolumeClaim")["spec"]["accessModes"] == ["ReadWriteOnce"]
     assert release.one("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+    templates = [release.one(kind)["spec"]["template"] for kind in ("Job", "Deployment")]
+    for template in templates:
+        affinity = template["spec"]["affinity"]["podAffinity"]
+        (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert term["topologyKey"] == "kubernetes.io/hostname"
+        wanted = term["labelSelector"]["matchLabels"].items()
+        assert all(wanted <= each["metadata"]["labels"].items() for each in templates)
+    assert "affinity" not in render(MATRIX / "build.yaml").pod
 
 
 def test_built_models_outlive_the_release(render: Callable[..., Any]) -> None:

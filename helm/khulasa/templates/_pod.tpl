@@ -48,10 +48,22 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.affinity }}
+{{- with include "khulasa.affinity" . | fromYaml }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* A volume of one node: the Job and the pod that waits for it must be there together, or each
+     would keep the other from mounting it. The first to come chooses the node. */}}
+{{- define "khulasa.affinity" -}}
+{{- $together := dict -}}
+{{- if include "khulasa.oneNode" . -}}
+{{- $pods := dict "app.kubernetes.io/name" (include "khulasa.name" .) "app.kubernetes.io/instance" .Release.Name -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $pods) -}}
+{{- $together = dict "podAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term)) -}}
+{{- end -}}
+{{- merge (deepCopy .Values.affinity) $together | toYaml -}}
 {{- end -}}
 
 {{/* A bundle appears whole or not at all, so its manifest says that it is there. */}}
