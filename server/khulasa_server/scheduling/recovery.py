@@ -102,7 +102,8 @@ class Recovery:
         self._board.redeem(item)
         self._board.end(item)
         for waiter in list(item.waiters):
-            failure = InternalError(Reason.INTERNAL, f"the engine failed on one input: {error!r}")
+            # What the engine says may quote the input; the log tells the kind and the place.
+            failure = InternalError(Reason.INTERNAL, "the engine failed on one input")
             failure.__cause__ = error
             self._board.settle(waiter, failure, "poisoned")
 
