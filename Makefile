@@ -13,6 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread for whatever brings OpenMP: two of them on a busy core are 20 times slower.
 export OMP_NUM_THREADS ?= 1
 
+# Rebuilt whenever asked.
 .PHONY: help demo test check unit parity bench mutation proto bundles format lint types image clean
 
 help: ## Show this list
@@ -60,6 +61,9 @@ $(PARITY)/installed: pyproject.toml proto/pyproject.toml
 	@$(PARITY)/bin/python -m pip --disable-pip-version-check --quiet install --editable ./proto --editable '.[convert,transformers,parity]'
 	@touch $@
 
+bench: $(VENV)/developed $(PARITY)/installed ## Measure speed and memory as ratios; results in build/bench
+	@$(BIN)/python -m tests.load.bench
+
 parity: $(PARITY)/installed ## Compare with transformers as the reference (installs torch)
 	@$(PARITY)/bin/python -m pytest tests/parity --numprocesses 0
 
@@ -69,14 +73,19 @@ proto: $(VENV)/developed ## Generate the code from proto/khulasa/v1
 FROM ?= checkpoints
 DEMO := server/khulasa_server/bundles/demo
 DEMO_MODELS := demo-marian-ar-en demo-mt5-ar-summary
-BUILD_demo-marian-ar-en := opus-mt-ar-en
-BUILD_demo-mt5-ar-summary := xlsum --keep-languages ar,en
+# The command that builds the real model in place of each.
+REAL_demo-marian-ar-en := opus-mt-ar-en
+REAL_demo-mt5-ar-summary := xlsum --keep-languages ar,en
 
 bundles: $(VENV)/developed ## Rebuild the embedded bundles from checkpoints: make bundles FROM=DIR
 	@test -d "$(FROM)" || { echo "FROM=$(FROM) is no directory; name the one that holds $(DEMO_MODELS)" >&2; exit 1; }
 	@rm -rf build/bundles && mkdir -p build/bundles
-	@$(foreach name,$(DEMO_MODELS),$(BIN)/khulasa-server models build $(FROM)/$(name) --output build/bundles/$(name) --demonstration --production-build 'khulasa-server models build $(BUILD_$(name)) --output DIR' &&) true
-	@$(foreach name,$(DEMO_MODELS),rm -rf $(DEMO)/$(name) && mv build/bundles/$(name) $(DEMO)/$(name) &&) true
+	@for name in $(DEMO_MODELS); do test ! -d "$(FROM)/$$name" || $(MAKE) --no-print-directory build/bundles/$$name; done
+
+build/bundles/%:
+	@$(BIN)/khulasa-server models build $(FROM)/$* --output $@ --license CC-BY-SA-4.0 --languages ar \
+	  --demonstration --production-build 'khulasa-server models build $(REAL_$*) --output DIR'
+	@rm -rf $(DEMO)/$* && cp -r $@ $(DEMO)/$*
 
 format: $(VENV)/developed ## Format the code
 	@$(BIN)/ruff format $(CODE)
