@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+import sys
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +20,7 @@ import pytest
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "khulasa"
@@ -22,6 +29,7 @@ APIS = ("monitoring.coreos.com/v1", "keda.sh/v1alpha1", "gateway.networking.k8s.
 NEWEST = "1.37.0"
 
 Object = dict[str, Any]
+Secrets = dict[str, dict[str, bytes]]
 
 
 class RefusedError(Exception):
@@ -120,6 +128,130 @@ def _rendered(helm: Helm, values: str, kubernetes: str, apis: tuple[str, ...]) -
     having = [word for api in apis for word in ("--api-versions", api)]
     cluster = ["--namespace", "news", "--kube-version", kubernetes, *having]
     return helm.run("template", "news", str(CHART), *cluster, "--values", "-", text=values)
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A server that runs as its Deployment says.
+
+    Args:
+        container: of the server.
+        process: that stands in for it.
+        metrics: address of its HTTP port.
+    """
+
+    container: Object
+    process: subprocess.Popen[str]
+    metrics: str
+
+    def probe(self, name: str) -> int:
+        """Status that a probe of the container is answered with; 0: nobody answers."""
+        return self.get(self.container[f"{name}Probe"]["httpGet"]["path"])[0]
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and content of a path on the HTTP port; 0: nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://{self.metrics}{path}", timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, ""
+        except OSError:
+            return 0, ""
+
+    def serving(self) -> Object:
+        """What the server says when its models are loaded."""
+        assert self.process.stdout
+        found: Object = json.loads(self.process.stdout.readline())
+        return found
+
+    def stop(self, seconds: float) -> int:
+        """Exit status after SIGTERM, within so many seconds."""
+        self.process.terminate()
+        self.process.communicate(timeout=seconds)
+        return self.process.returncode
+
+
+class Node:
+    """Runs containers as processes; Secrets become directories.
+
+    Args:
+        home: where they are mounted.
+        secrets: of the namespace.
+    """
+
+    def __init__(self, home: Path, secrets: Secrets) -> None:
+        self._home, self._secrets = home, secrets
+        self._numbers = count()
+
+    def start(self, release: Release, grpc: str, metrics: str) -> Pod:
+        """Start the rendered server with ports of its own."""
+        ports = {"KHULASA_LISTEN": grpc, "KHULASA_METRICS_LISTEN": metrics}
+        return Pod(release.server, self._run(release.pod, release.settings | ports), metrics)
+
+    @contextmanager
+    def serving(self, release: Release) -> Iterator[tuple[Pod, str]]:
+        """The rendered server once it serves, with the port for gRPC; then it must end well."""
+        pod = self.start(release, "127.0.0.1:0", "127.0.0.1:0")
+        try:
+            said = pod.serving()
+            yield replace(pod, metrics=said["metrics"]), said["grpc"].rpartition(":")[2]
+        finally:
+            status = pod.stop(60)
+        assert status == 0
+
+    def test(self, release: Release, port: str) -> tuple[int, str]:
+        """Exit status and output of `helm test`'s pod against a server on this machine."""
+        address = {"KHULASA_ADDRESS": f"dns:///localhost:{port}"}
+        process = self._run(release.one("Pod")["spec"], address)
+        output, _ = process.communicate(timeout=100)
+        return process.returncode, output
+
+    def _run(self, pod: Object, environment: dict[str, str]) -> subprocess.Popen[str]:
+        """Start the one container of a pod, with this environment besides its own."""
+        (container,) = pod["containers"]
+        mounts = self._mounts(pod, container)
+
+        def here(text: str) -> str:
+            for path, directory in mounts.items():
+                text = text.replace(f"{path}/", f"{directory}/")
+            return text
+
+        own = {each["name"]: each["value"] for each in container.get("env", [])}
+        given = {name: here(value) for name, value in (own | environment).items()}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return subprocess.Popen(
+            [here(word) for word in container["command"]],
+            env=given | {"PATH": path, "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def _mounts(self, pod: Object, container: Object) -> dict[str, str]:
+        """Path in the container → path of the directory that stands in for it."""
+        volumes = {each["name"]: each for each in pod["volumes"]}
+        home, found = self._home / str(next(self._numbers)), {}
+        for mount in container["volumeMounts"]:
+            directory = home / mount["name"]
+            directory.mkdir(parents=True)
+            self._fill(directory, volumes[mount["name"]])
+            found[mount["mountPath"]] = str(directory)
+        return found
+
+    def _fill(self, directory: Path, volume: Object) -> None:
+        if not (secret := volume.get("secret")):
+            return
+        content = self._secrets[secret["secretName"]]
+        items = secret.get("items") or [{"key": key, "path": key} for key in content]
+        for item in items:
+            if item["key"] in content or not secret.get("optional"):
+                (directory / item["path"]).write_bytes(content[item["key"]])
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Callable[[Secrets], Node]:
+    """A node in a namespace with these Secrets."""
+    return lambda secrets: Node(tmp_path, secrets)
 
 
 @pytest.fixture(scope="session")
