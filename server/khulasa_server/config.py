@@ -6,14 +6,7 @@ from collections.abc import Sequence  # noqa: TC003 - pydantic reads annotations
 from pathlib import Path  # noqa: TC003 - pydantic reads annotations at run time
 from typing import Annotated, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-)
+from pydantic import BeforeValidator, Field, NonNegativeInt
 from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict
 
 
@@ -26,6 +19,14 @@ def _split(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Comma-separated in the environment and on the command line."""
+
+
+Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
+"""More than 0, and so little that gRPC can count it in milliseconds."""
+Delay = Annotated[float, Field(ge=0, le=1_000_000)]
+"""0 or more."""
+Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
+"""What fits the integers of the contract and of gRPC."""
 
 
 class Settings(BaseSettings):
@@ -41,6 +42,8 @@ class Settings(BaseSettings):
         cli_kebab_case=True,
         cli_implicit_flags=True,
         cli_hide_none_type=True,
+        # A usage of forty flags would hide the one sentence that says what is wrong.
+        cli_exit_on_error=False,
     )
 
     listen: str = "[::]:50051"
@@ -57,33 +60,33 @@ class Settings(BaseSettings):
     """Workers and threads of each as `2x1`, or `auto`: one worker of one thread a usable core."""
     canary: Literal["tolerant", "strict"] = "tolerant"
     """`strict` also refuses a bundle whose golden outputs differ in their text."""
-    max_code_points: PositiveInt = 30_000
+    max_code_points: Count = 30_000
     """Most Unicode code points of one text."""
-    max_request_code_points: PositiveInt = 100_000
+    max_request_code_points: Count = 100_000
     """Most Unicode code points of a request in total."""
-    max_contents: PositiveInt = 128
+    max_contents: Count = 128
     """Most contents of a Translate request."""
-    max_message_bytes: PositiveInt = 4 * 1024 * 1024
+    max_message_bytes: Count = 4 * 1024 * 1024
     """Largest message accepted or sent."""
-    queue_seconds: PositiveFloat = 10.0
+    queue_seconds: Seconds = 10.0
     """Most estimated seconds of interactive work that may wait."""
-    bulk_queue_seconds: PositiveFloat = 60.0
+    bulk_queue_seconds: Seconds = 60.0
     """Most estimated seconds of bulk work that may wait."""
-    default_deadline: PositiveFloat = 60.0
+    default_deadline: Seconds = 60.0
     """Seconds given to a call that brings no deadline."""
-    max_deadline: PositiveFloat = 300.0
+    max_deadline: Seconds = 300.0
     """Longest deadline; a later one is brought forward to it."""
     cache_bytes: NonNegativeInt = 64 * 1024 * 1024
     """Most bytes of cached segment outputs; 0 turns the cache off."""
-    max_connections: PositiveInt = 1_000
+    max_connections: Count = 1_000
     """Most connections at once."""
-    max_connection_age: PositiveFloat = 300.0
+    max_connection_age: Seconds = 300.0
     """Seconds after which a connection is asked to reconnect, so that load spreads to new pods."""
-    max_connection_age_grace: PositiveFloat = 300.0
+    max_connection_age_grace: Seconds = 300.0
     """Seconds that calls on such a connection may still take."""
-    drain_delay: NonNegativeFloat = 5.0
+    drain_delay: Delay = 5.0
     """Seconds between NOT_SERVING and closing the listener, so that balancers notice."""
-    drain_grace: PositiveFloat = 300.0
+    drain_grace: Seconds = 300.0
     """Seconds that calls in flight may still take."""
     tls_cert: Path | None = None
     """PEM certificate chain; with `tls_key` turns TLS on. All these files may be replaced."""
@@ -108,6 +111,7 @@ def parse(arguments: Sequence[str]) -> Settings:
 
     Raises:
         ValidationError: a value is out of range.
-        SystemExit: `--help`, or a flag that does not exist.
+        SettingsError: a flag does not exist, or lacks its value.
+        SystemExit: `--help`.
     """
     return CliApp.run(Settings, cli_args=list(arguments))

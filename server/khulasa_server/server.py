@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from khulasa_server import __version__
 from khulasa_server.bundles import store
+from khulasa_server.bundles.errors import BundleError
 from khulasa_server.engines.plan import plan_threads
 from khulasa_server.engines.threads import usable_cores
 from khulasa_server.guards.findings import Kind
-from khulasa_server.observability.http import HttpPort, Readiness
+from khulasa_server.observability.http import HttpPort, Readiness, split_address
 from khulasa_server.observability.logs import handle_loop_exception, logger
 from khulasa_server.observability.metrics import Metrics
 from khulasa_server.rpc import models, summarization, translation
@@ -56,20 +57,25 @@ class Server:
         settings: what the operator chose.
 
     Raises:
-        ValueError: two settings, or a setting and this machine, contradict each other.
-        BundleError: a configured bundle is not there or cannot be read.
+        ValueError: a setting, which the message names, contradicts another one or this machine.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = time.monotonic
-        self._bundles = _configured(settings)
+        for name in ("listen", "metrics_listen"):
+            with _naming(name):
+                split_address(getattr(settings, name))
+        with _naming("models"):
+            self._bundles = _configured(settings)
+        with _naming("required_services"):
+            required = full_names(settings.required_services)
         self._plan = plan_threads(settings.threads, usable_cores())
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         self.catalog = Catalog()
         self.metrics = Metrics(__version__, finding_kinds=Kind)
-        self.board = HealthBoard(self.catalog, full_names(settings.required_services))
+        self.board = HealthBoard(self.catalog, required)
         self.grpc_address = ""
         """Dialable `host:port`, once bound."""
         self.metrics_address = ""
@@ -79,7 +85,8 @@ class Server:
         self.scheduler = self._make_scheduler()
         self._fleet = self._make_fleet()
         # From the first call on they are known, and not ready.
-        self._fleet.register(self._bundles)
+        with _naming("models"):
+            self._fleet.register(self._bundles)
         self._gate = Gate(_bounds(settings), self._clock, asyncio.Event())
         self._security = Security(settings, self.metrics.certificate_expires)
         self._grpc = build_server(
@@ -227,6 +234,15 @@ class Server:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def _naming(setting: str) -> Iterator[None]:
+    """Turn what is wrong inside into an error that names the setting."""
+    try:
+        yield
+    except (ValueError, BundleError) as error:
+        raise ValueError(f"KHULASA_{setting.upper()}: {error}") from error
 
 
 def _configured(settings: Settings) -> list[Bundle]:

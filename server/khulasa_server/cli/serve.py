@@ -28,12 +28,18 @@ def command(context: typer.Context) -> None:
     logs.configure(settings.log_level, own_errors=(ServiceError, BundleError))
     try:
         asyncio.run(_serve(settings))
-    except (BundleError, OSError, ValueError) as error:
+    except OSError as error:
+        _fail(error.strerror or str(error), START_ERROR)
+    except ValueError as error:
         _fail(str(error), START_ERROR)
 
 
 async def _serve(settings: Settings) -> None:
-    await Server(settings).run()
+    try:
+        server = Server(settings)
+    except ValueError as error:
+        _fail(str(error), USAGE_ERROR)
+    await server.run()
 
 
 def _settings(arguments: Sequence[str]) -> Settings:

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from khulasa_server.observability.grpc_metrics import Method
-from khulasa_server.observability.http import split_address
+from khulasa_server.observability.http import bind, split_address
 from khulasa_server.rpc import models, summarization, translation
 from khulasa_server.rpc.method_names import methods_of
 from khulasa_server.rpc.metrics_interceptor import MetricsInterceptor
@@ -87,7 +87,10 @@ def bind_server(
     Raises:
         OSError: the address is in use or not ours; its message names it.
     """
-    host, _ = split_address(listen)
+    host, wanted = split_address(listen)
+    if wanted:
+        # gRPC's library would write its own lines to standard error, and say less.
+        bind(listen).close()
     try:
         port = (
             server.add_secure_port(listen, credentials)
@@ -95,9 +98,7 @@ def bind_server(
             else server.add_insecure_port(listen)
         )
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {listen}: {error}") from error
-    if port == 0:
-        raise OSError(f"cannot listen on {listen}: the address is in use or not ours")
+        raise OSError(f"cannot listen on {listen}: the address is in use or not ours") from error
     return ("127.0.0.1" if host in {"", "::", "0.0.0.0"} else host), port  # noqa: S104 - compared
 
 
