@@ -22,12 +22,14 @@ from khulasa_server.guards.findings import Kind
 from khulasa_server.observability.http import HttpPort, Readiness, split_address
 from khulasa_server.observability.logs import handle_loop_exception, logger
 from khulasa_server.observability.metrics import Metrics
+from khulasa_server.observability.tracing import Tracing
 from khulasa_server.rpc import models, summarization, translation
 from khulasa_server.rpc.handlers import Gate
 from khulasa_server.rpc.health import HealthBoard, full_names
 from khulasa_server.rpc.port import Registered, bind_server, build_server
 from khulasa_server.rpc.requests import Bounds
 from khulasa_server.rpc.security import Security
+from khulasa_server.rpc.tracing_interceptor import TracingInterceptor
 from khulasa_server.scheduling import Scheduler, SchedulerSettings
 from khulasa_server.tasks.catalog import Catalog, ModelState
 from khulasa_server.tasks.desk import Desk
@@ -89,13 +91,16 @@ class Server:
             self._fleet.register(self._bundles)
         self._gate = Gate(_bounds(settings), self._clock, asyncio.Event())
         self._security = Security(settings, self.metrics.certificate_expires)
+        endpoint = settings.otlp_endpoint
+        self._tracing = Tracing(endpoint, __version__) if endpoint else None
+        traced = [TracingInterceptor(self._tracing)] if self._tracing else []
         self._grpc = build_server(
             settings,
             self._services(),
             self.board,
             self.metrics.grpc,
             self._clock,
-            guards=self._security.interceptors(),
+            guards=[*traced, *self._security.interceptors()],
         )
         self._http = HttpPort(self.metrics, self._readiness)
         self._background: set[asyncio.Task[None]] = set()
@@ -158,6 +163,8 @@ class Server:
         await self.scheduler.close()
         await self._fleet.close()
         await self._http.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         for executor in (self._engines, self._texts):
             executor.shutdown()
         log.info("stopped")

@@ -231,7 +231,7 @@ async def test_a_wrong_setting_is_one_sentence() -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     out, errors = await process.communicate()
-    assert (process.returncode, out) == (1, b"")
+    assert (process.returncode, out) == (2, b"")
     sentences = [line for line in errors.decode().splitlines() if not _is_json(line)]
     assert sentences == ["KHULASA_TLS_KEY is set and KHULASA_TLS_CERT is not"]
 
