@@ -2,9 +2,9 @@
 
     python -m tests.load.simulate [--requests N]
 
-Requests of mixed lengths arrive in an open loop; batches take what the cost model that a server
-fitted on this kind of machine says (`cost.json`, written by the benchmark), with outputs as long
-as those that the server saw. Draws tests/load/scaling.svg: requests answered in time, and p99
+Requests of mixed lengths arrive in an open loop. Batches take what the cost model says that a
+server fitted to the full-size stand-in: `cost.json`, a copy of what the benchmark writes to
+build/bench. Draws tests/load/scaling.svg: requests answered in time, and p99
 latency, against load, for 1, 2, 4 and 8 workers.
 """
 
@@ -20,9 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib import pyplot as plt
 
 from khulasa_server.engines.base import Finish, Generation, GenerationOptions
 from khulasa_server.errors import ServiceError
@@ -222,6 +220,9 @@ def _point(
 
 def picture(curves: dict[int, list[Point]], path: Path) -> None:
     """Draw the curves."""
+    import matplotlib as mpl  # noqa: PLC0415 - only the picture needs it
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - the same
+
     mpl.rcParams["svg.hashsalt"] = "khulasa"
     figure, (rates, tails) = plt.subplots(1, 2, figsize=(10, 4))
     for workers, points in curves.items():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.load.calls import Call, Load
+from tests.load.figures import machine
 from tests.load.processes import PARITY, Running, joined, send, server
 from tests.load.scenario import (
     DOCUMENT_TOKENS,
@@ -15,7 +17,7 @@ from tests.load.scenario import (
     bare_job,
     bare_seconds,
 )
-from tests.load.standins import StandIns, stand_ins
+from tests.load.standins import BUILD, StandIns, stand_ins
 from tests.load.texts import documents, sentences, tokenizer
 
 from khulasa_server.bundles import store
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IN_FLIGHT: Final = 256
+SIMULATED: Final = "opus-mt-ar-en"
 BATCHES: Final = (8, 16, 32, 64)
 PLANS: Final = ((2, 1), (1, 2))
 """Workers and threads that are tried for the bare engine."""
@@ -58,8 +61,15 @@ def throughput(bench: Bench) -> None:
             _compare(bench, rates["served"][0], rates["bare"], _naive_rate(bench, naive, texts))
         _summarize_once(served, models)
         bench.add("resident_mb", served.memory_mb())
+        _keep_costs(served.stop()["coefficients"])
     for name in ("ceiling_ratio", "naive_ratio", "resident_mb"):
         bench.results.note(name, FIXED)
+
+
+def _keep_costs(coefficients: dict[str, dict[str, float]]) -> None:
+    """What the simulation runs with, once it is copied to tests/load/cost.json."""
+    fitted = {"machine": machine(), "coefficients": coefficients[SIMULATED]}
+    (BUILD / "cost.json").write_text(json.dumps(fitted, indent=1) + "\n", "utf-8")
 
 
 def _compare(bench: Bench, served: float, bare: list[float], naive: float) -> None:
