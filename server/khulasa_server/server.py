@@ -49,6 +49,8 @@ log = logger(__name__)
 
 TEXT_THREADS: Final = 2
 """For splitting long texts; it holds the interpreter's lock, so more would not be faster."""
+FAREWELL_SECONDS: Final = 2.0
+"""Before the end of the grace; enough to say SHUTTING_DOWN to all calls that are left."""
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -152,8 +154,17 @@ class Server:
         for model in self.catalog:
             if model.state is ModelState.READY:
                 model.state = ModelState.DRAINING
-        grace = 0.0 if self._forced.is_set() else self._settings.drain_grace
-        await _first(asyncio.ensure_future(self._grpc.stop(grace)), self._forced)
+        await self._end_calls()
+
+    async def _end_calls(self) -> None:
+        """Take no more connections; answer what has not ended when the grace nearly has."""
+        grace = self._settings.drain_grace
+        farewell = min(FAREWELL_SECONDS, grace / 2)
+        stopping = asyncio.ensure_future(self._grpc.stop(grace))
+        await _first(asyncio.ensure_future(_settled(stopping, grace - farewell)), self._forced)
+        self._gate.ending.now()
+        await self._grpc.stop(farewell)
+        await stopping
 
     async def stop(self) -> None:
         """Free everything; what still runs in an engine ends first, since it cannot be cut."""
@@ -272,6 +283,11 @@ def _bounds(settings: Settings) -> Bounds:
 def _joined(address: tuple[str, int]) -> str:
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _settled(work: asyncio.Future[None], seconds: float) -> None:
+    """Wait for the work, though not for ever; it goes on."""
+    await asyncio.wait({work}, timeout=seconds)
 
 
 async def _first(work: asyncio.Future[None], flag: asyncio.Event) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
 
 import grpc
 import structlog
 
-from khulasa_server.errors import DeadlineError, InternalError, Reason, ServiceError
+from khulasa_server.errors import InternalError, ServiceError
 from khulasa_server.observability.correlation import current
+from khulasa_server.rpc.ending import Ending
 from khulasa_server.rpc.status import as_service_error, to_failure
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from google.protobuf.message import Message
@@ -41,11 +42,13 @@ class Gate:
         bounds: deadlines given and allowed.
         clock: monotonic seconds, the event loop's.
         draining: set once the server stops.
+        ending: ends the calls that are left when it must.
     """
 
     bounds: Bounds
     clock: Callable[[], float]
     draining: asyncio.Event
+    ending: Ending = field(default_factory=Ending)
 
     def deadline_of(self, context: Context) -> float:
         """The call's deadline on the clock: the caller's, bounded, or the default."""
@@ -53,19 +56,18 @@ class Gate:
 
     @asynccontextmanager
     async def until(self, deadline: float) -> AsyncIterator[None]:
-        """Cancels what is inside when the deadline passes.
+        """Cancels an item of a stream when its deadline passes; the stream ends by itself.
 
         Raises:
             DeadlineError: it passed.
         """
-        seconds = deadline - self.clock()
-        try:
-            async with asyncio.timeout(seconds):
-                yield
-        except TimeoutError as error:
-            raise DeadlineError(
-                Reason.DEADLINE_EXCEEDED, "the deadline passed before the answer was ready"
-            ) from error
+        async with Ending().within(deadline - self.clock()):
+            yield
+
+    @asynccontextmanager
+    async def _in_time(self, deadline: float | None) -> AsyncIterator[None]:
+        async with self.ending.within(None if deadline is None else deadline - self.clock()):
+            yield
 
     def unary(self, answer: Callable[[bytes, float], Awaitable[Message]]) -> Handler:
         """One request, one answer."""
@@ -73,7 +75,7 @@ class Gate:
         async def handle(data: bytes, context: Context) -> Message:
             try:
                 deadline = self.deadline_of(context)
-                async with self.until(deadline):
+                async with self._in_time(deadline):
                     return await answer(data, deadline)
             except Exception as error:  # noqa: BLE001 - the table decides what callers see
                 await abort(context, error)
@@ -97,12 +99,12 @@ class Gate:
         return grpc.unary_stream_rpc_method_handler(handle, response_serializer=serialize)
 
     async def _bounded(
-        self, answers: AsyncGenerator[Answer, None], deadline: float
+        self, answers: AsyncGenerator[Answer, None], deadline: float | None
     ) -> AsyncGenerator[Answer, None]:
         # The time that the caller takes to read is outside: a cancellation there would surface in
         # gRPC's own code, without a status of ours.
         while True:
-            async with self.until(deadline):
+            async with self._in_time(deadline):
                 each = await anext(answers, None)
             if each is None:
                 return
@@ -118,7 +120,7 @@ class Gate:
         ) -> AsyncGenerator[Answer, None]:
             try:
                 async with aclosing(answer(requests)) as answers:
-                    async for each in answers:
+                    async for each in self._bounded(answers, None):
                         yield each
             except Exception as error:  # noqa: BLE001 - the table decides what callers see
                 await abort(context, error)
