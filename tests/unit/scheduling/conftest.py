@@ -1,11 +1,8 @@
-"""Scripted engines, a hand-driven core and an asyncio scheduler for the tests of this room."""
+"""A hand-driven core for the tests of this room."""
 
 from __future__ import annotations
 
-import asyncio
 import random
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +15,6 @@ from khulasa_server.scheduling import (
     Completion,
     ModelProfile,
     Priority,
-    Scheduler,
     SchedulerSettings,
     Stage,
 )
@@ -27,7 +23,7 @@ from khulasa_server.scheduling.types import Submission
 from khulasa_server.scheduling.work import Batch, Probe, Rebuild, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from khulasa_server.engines.base import Tokens
     from khulasa_server.errors import Reason
@@ -232,80 +228,6 @@ def make_bench() -> type[Bench]:
     return Bench
 
 
-@dataclass
-class GateEngine:
-    """Answers with its input in upper case, as soon as the gate is open.
-
-    Args:
-        gate: calls wait until it is set.
-        broken: every call raises.
-    """
-
-    gate: threading.Event = field(default_factory=threading.Event)
-    broken: bool = False
-    closed: bool = False
-    calls: list[list[Tokens]] = field(default_factory=list)
-    threads: set[int] = field(default_factory=set)
-    name: str = "gate"
-    compute_type: str = "float32"
-    entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-
-    def __post_init__(self) -> None:
-        self.gate.set()
-
-    async def called(self) -> None:
-        """Wait until one more call came in."""
-        assert await asyncio.to_thread(self.entered.acquire, timeout=30), "nobody called"
-
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        """Words are tokens."""
-        return [tuple(text.split()) for text in texts]
-
-    def generate(self, batch: Sequence[Tokens], options: GenerationOptions) -> list[Generation]:
-        """Answer, or raise on poison."""
-        del options
-        self.calls.append(list(batch))
-        self.threads.add(threading.get_ident())
-        self.entered.release()
-        assert self.gate.wait(30), "the test never opened the gate"
-        if self.closed or self.broken or any(POISON in tokens for tokens in batch):
-            raise EngineError("scripted failure")
-        return [generation(tokens) for tokens in batch]
-
-    def score(self, batch: Sequence[Tokens], targets: Sequence[Tokens]) -> list[list[float]]:
-        """Every token is certain."""
-        del batch
-        return [[0.0] * (len(target) + 1) for target in targets]
-
-    def warm_up(self) -> None:
-        """Nothing is cold."""
-
-    def close(self) -> None:
-        """Refuse later calls."""
-        self.closed = True
-
-
-@pytest.fixture
-def executor() -> Iterator[ThreadPoolExecutor]:
-    """Two worker threads."""
-    with ThreadPoolExecutor(2, thread_name_prefix="engine") as pool:
-        yield pool
-
-
-@pytest.fixture
-def engine() -> Iterator[GateEngine]:
-    """A scripted engine, its gate open; opened at the end so that no thread is left behind."""
-    scripted = GateEngine()
-    yield scripted
-    scripted.gate.set()
-
-
-@pytest.fixture
-def make_engine() -> type[GateEngine]:
-    """Makes more scripted engines."""
-    return GateEngine
-
-
 @pytest.fixture
 def profile() -> ModelProfile:
     """Of a model whose batches cost 0.1 s and 10 ms a padded token, at most 20 of them."""
@@ -313,16 +235,6 @@ def profile() -> ModelProfile:
 
 
 @pytest.fixture
-def make_scheduler(executor: ThreadPoolExecutor) -> Callable[..., Scheduler]:
-    """Makes a scheduler with given settings; two slots if nothing else is said."""
-
-    def make(**kwargs: Any) -> Scheduler:  # noqa: ANN401 - settings and observers
-        extras = {key: kwargs.pop(key) for key in ("observer", "on_health") if key in kwargs}
-        return Scheduler(
-            SchedulerSettings(**{"slots": 2, **kwargs}),
-            executor=executor,
-            rng=random.Random(7),  # noqa: S311 - jitter, not a secret
-            **extras,
-        )
-
-    return make
+def make_recorder() -> type[Recorder]:
+    """Makes an observer that keeps what it is told."""
+    return Recorder

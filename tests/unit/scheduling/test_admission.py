@@ -203,3 +203,13 @@ def test_short_waits_teach_nothing() -> None:
 def test_a_need_sums_its_models() -> None:
     """Engine seconds of all models count."""
     assert Need({"a": 1.0, "b": 2.5}, 0.5).total == 3.5
+
+
+def test_waits_are_compared_with_what_was_expected() -> None:
+    """Six seconds instead of two are three times as long; 0.2 s is long enough to count."""
+    for expected, seconds in ((2.0, 6.0), (0.2, 0.6)):
+        desk = admission(claim(4.0, due=1.0))
+        for _ in range(300):
+            desk.observe_wait(expected, seconds)
+        check(desk, 1.0, within=7.0 + 1e-9)
+        refusal(desk, 1.0, within=6.9)

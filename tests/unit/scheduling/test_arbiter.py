@@ -106,3 +106,11 @@ def test_bulk_gets_its_share_in_the_long_run() -> None:
         spent[turn.priority] += seconds
         arbiter.charge(turn, seconds, both)
     assert spent[Priority.BULK] / sum(spent.values()) == pytest.approx(0.1, abs=0.002)
+
+
+def test_the_price_may_be_paid_exactly() -> None:
+    """Half the time: half a second of interactive work pays for half a second of bulk."""
+    arbiter = Arbiter(1, 0.5, 0.5)
+    both = [BULK, INTERACTIVE]
+    arbiter.charge(INTERACTIVE, 0.5, both)
+    assert arbiter.choose(both) is BULK

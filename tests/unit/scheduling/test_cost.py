@@ -166,3 +166,44 @@ def test_a_prior_is_fitted_to_what_start_up_measured() -> None:
 def test_without_measurements_the_given_proportions_are_the_prior() -> None:
     """Nothing measured, nothing changed."""
     assert fit_prior([], PRIOR) is PRIOR
+
+
+def test_a_new_model_has_no_error() -> None:
+    """Nothing was predicted yet."""
+    assert CostModel(PRIOR).error_ratio == 0.0
+
+
+def test_newer_batches_count_more() -> None:
+    """After a hundred batches at another speed, the new speed is believed."""
+    shape = Shape.single(10, 10, 1)
+    right = seconds_of(PRIOR, shape)
+    model = CostModel(PRIOR)
+    for _ in range(100):
+        model.observe(shape, 4 * right, 0.0)
+    assert model.predict(shape) == pytest.approx(4 * right, rel=0.1)
+    for _ in range(64):
+        model.observe(shape, 2 * right, 0.0)
+    assert 2 * right < model.predict(shape) < 2.9 * right
+
+
+def test_a_minute_counts_as_much_as_a_hundred_batches() -> None:
+    """Of eight slow batches a minute ago and eight fast ones now, the fast are believed."""
+    shape = Shape.single(10, 10, 1)
+    right = seconds_of(PRIOR, shape)
+    fresh, stale = CostModel(PRIOR), CostModel(PRIOR)
+    for now, model in ((120.0, fresh), (0.0, stale)):
+        for _ in range(8):
+            model.observe(shape, 4 * right, now)
+        for _ in range(8):
+            model.observe(shape, right, 120.0)
+    assert right <= stale.predict(shape) < fresh.predict(shape)
+
+
+def test_a_prior_is_scaled_by_the_median_of_what_was_measured() -> None:
+    """One measurement that was disturbed does not make the machine look slow."""
+    each = Shape.single(10, 10, 1)
+    measured = [(each, factor * seconds_of(PRIOR, each)) for factor in (2.0, 2.0, 2.0, 50.0)]
+    fitted = fit_prior(measured, PRIOR)
+    assert seconds_of(fitted, each) < 6 * seconds_of(PRIOR, each)
+    other = Shape.single(3, 90, 4)
+    assert 1.5 * seconds_of(PRIOR, other) < seconds_of(fitted, other)

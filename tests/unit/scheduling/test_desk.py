@@ -1,4 +1,4 @@
-"""The caller's side: admission, submission, single flight, cancellation and deadlines."""
+"""The caller's side: admission, submission, cancellation and deadlines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from khulasa_server.engines.base import GenerationOptions
 from khulasa_server.errors import DeadlineError, OverloadedError, Reason, UnavailableError
-from khulasa_server.scheduling import CacheMode, CacheResult, Drop, Priority, Stage
+from khulasa_server.scheduling import CacheMode, Drop, Priority, Stage
 from khulasa_server.scheduling.items import Cancelled
 from khulasa_server.scheduling.work import Batch
 
@@ -93,105 +93,6 @@ def test_a_model_is_added_once(bench: Bench, profile: ModelProfile) -> None:
     """Two models of one name would share one queue."""
     with pytest.raises(ValueError, match="m is there already"):
         bench.core.add_model("m", profile)
-
-
-def test_equal_segments_share_one_computation(bench: Bench) -> None:
-    """Followers are told the leader's result, marked as not computed for them."""
-    leader, follower = bench.alone("a"), bench.alone("a")
-    assert bench.depth() == 1
-    batch = bench.batch()
-    assert bench.texts(batch) == ["a"]
-    late = bench.alone("a")
-    bench.now += 1.0
-    bench.end(batch, seconds=0.5)
-    assert [told.completion.cached for told in (leader, follower, late)] == [False, True, True]
-    assert late.completion.queue_seconds == 0.0
-    assert late.completion.inference_seconds == 0.5
-    assert leader.completion.generation == late.completion.generation
-    assert bench.observer.cached == [("m", result) for result in ("miss", "joined", "joined")]
-
-
-def test_what_was_computed_is_remembered(bench: Bench) -> None:
-    """The next equal segment is answered at once."""
-    bench.alone("a")
-    bench.run()
-    told = bench.alone("a")
-    completion = told.completion
-    assert (completion.cached, completion.queue_seconds, completion.inference_seconds) == (
-        True,
-        0.0,
-        0.0,
-    )
-    assert bench.observer.cached[-1] == ("m", CacheResult.HIT)
-    assert bench.work() is None
-
-
-def test_bypass_neither_reads_nor_joins_nor_stores(bench: Bench) -> None:
-    """Three equal segments, three computations."""
-    bench.alone("a", cache_mode=CacheMode.BYPASS)
-    bench.alone("a", cache_mode=CacheMode.BYPASS)
-    assert len(bench.batch().items) == 2
-    bench.alone("a")
-    assert bench.depth() == 1
-    assert [result for _, result in bench.observer.cached] == ["bypassed", "bypassed", "miss"]
-
-
-def test_without_a_cache_nothing_is_shared(make_bench: type[Bench]) -> None:
-    """No bytes, no cache, no single flight."""
-    bench = make_bench(cache_bytes=0)
-    bench.alone("a")
-    bench.alone("a")
-    assert bench.depth() == 2
-    assert [result for _, result in bench.observer.cached] == ["bypassed"] * 2
-
-
-def test_a_follower_outlives_a_cancelled_leader(bench: Bench) -> None:
-    """The computation goes on as long as anybody wants it."""
-    leader, follower = bench.alone("a"), bench.alone("a")
-    assert leader.waiter is not None
-    bench.core.release(leader.waiter.request)
-    assert leader.outcome is Cancelled.CANCELLED
-    assert bench.depth() == 1
-    bench.run()
-    assert follower.completion.generation.text == "A"
-
-
-def test_the_last_to_leave_ends_the_computation(bench: Bench) -> None:
-    """Then the place is free, and an equal segment starts anew."""
-    for told in (bench.alone("a"), bench.alone("a")):
-        assert told.waiter is not None
-        bench.core.cancel(told.waiter)
-        bench.core.cancel(told.waiter)
-    assert bench.depth() == 0
-    assert bench.work() is None
-    again = bench.alone("a")
-    assert bench.depth() == 1
-    bench.run()
-    assert not again.completion.cached
-
-
-def test_a_follower_raises_deadline_and_priority(bench: Bench) -> None:
-    """An interactive follower pulls a bulk segment into its own class, with its deadline."""
-    slow = bench.alone("slow", priority=BULK, seconds=40)
-    urgent = bench.alone("urgent", seconds=30)
-    assert (bench.depth(INTERACTIVE), bench.depth(BULK)) == (1, 1)
-    follower = bench.alone("slow", seconds=20)
-    assert (bench.depth(INTERACTIVE), bench.depth(BULK)) == (2, 0)
-    assert bench.promised(BULK) < bench.promised(INTERACTIVE)
-    assert slow.waiter is not None
-    assert slow.waiter.item is not None
-    assert (slow.waiter.item.priority, slow.waiter.item.deadline) == (INTERACTIVE, bench.now + 20)
-    assert bench.texts(bench.batch()) == ["slow", "urgent"]
-    assert urgent.outcomes == follower.outcomes == []
-
-
-def test_a_follower_that_leaves_takes_its_urgency_along(bench: Bench) -> None:
-    """What only bulk wants is bulk again."""
-    bench.alone("slow", priority=BULK, seconds=40)
-    follower = bench.alone("slow", seconds=20)
-    assert follower.waiter is not None
-    bench.core.release(follower.waiter.request)
-    assert (bench.depth(INTERACTIVE), bench.depth(BULK)) == (0, 1)
 
 
 def test_each_waiter_has_its_own_deadline(bench: Bench) -> None:
@@ -352,3 +253,73 @@ def test_deterministic_items_cost_a_batch(make_bench: type[Bench]) -> None:
     bench.submit(request, "a c", deterministic=True)
     assert bench.promised() - shared == pytest.approx(0.12)
     assert shared < 0.1
+
+
+def test_admission_learns_how_long_requests_wait(make_bench: type[Bench]) -> None:
+    """From the first start of each: where waits are short of what was expected, more fits."""
+
+    def least_deadline(bench: Bench) -> float:
+        for word in ("v ", "w "):
+            bench.alone(word * 20, seconds=1.0, cache_mode=CacheMode.BYPASS)
+        for tenths in range(11, 100):
+            try:
+                bench.core.release(bench.admit(1, seconds=tenths / 10))
+            except OverloadedError:
+                continue
+            bench.run()
+            return tenths / 10
+        raise AssertionError
+
+    bench = make_bench()
+    before = least_deadline(bench)
+    for _ in range(300):
+        first = bench.alone("a " * 20, cache_mode=CacheMode.BYPASS)
+        second = bench.alone("b " * 20, cache_mode=CacheMode.BYPASS)
+        bench.run()
+        assert first.outcomes
+        assert second.outcomes
+    assert (before, least_deadline(bench)) == (1.6, 1.2)
+
+
+def test_expired_requests_teach_nothing(bench: Bench) -> None:
+    """Although everything they submitted was computed, more might have come."""
+    before = bench.promised_for(1_000)
+    request = bench.admit(50_000, seconds=10_000)
+    bench.submit(request, "a")
+    bench.run()
+    bench.now += 10_000
+    bench.core.expire(bench.now)
+    bench.core.release(request)
+    assert bench.promised_for(1_000) == pytest.approx(before, rel=0.05)
+
+
+def test_unfinished_requests_teach_nothing(bench: Bench) -> None:
+    """Who leaves before the answer has not submitted everything."""
+    before = bench.promised_for(1_000)
+    request = bench.admit(50_000, seconds=10_000)
+    bench.submit(request, "a")
+    bench.core.release(request)
+    assert bench.promised_for(1_000) == pytest.approx(before, rel=0.05)
+
+
+def test_all_stages_and_submissions_are_learned_from(bench: Bench) -> None:
+    """Two stages of a thousand code points and forty submissions of twenty: 0.4 tokens each."""
+    text = "w " * 18
+    for number in range(100):
+        stages = [Stage("m", 1_000, 1), Stage("m", 1_000, 1)]
+        request = bench.core.admit(stages, INTERACTIVE, bench.now + 10_000, bench.now)
+        for part in range(40):
+            bench.submit(request, f"{text} {number} {part}", cache_mode=CacheMode.BYPASS)
+        bench.run()
+        bench.core.release(request)
+    each = bench.promised_for(50)
+    assert bench.promised_for(5_000) == pytest.approx(100 * each, rel=0.02)
+    assert each == pytest.approx(0.3, rel=0.05)
+
+
+def test_a_request_without_stages_has_no_culprit(bench: Bench) -> None:
+    """Its refusal is counted for nobody."""
+    bench.core.drain()
+    with pytest.raises(UnavailableError):
+        bench.core.admit([], INTERACTIVE, bench.now + 5, bench.now)
+    assert bench.observer.rejections == [("_none", INTERACTIVE, Reason.SHUTTING_DOWN)]

@@ -166,3 +166,22 @@ def test_the_price_of_crowded_batches_is_learned() -> None:
         one.observe_price(one.item_seconds(10, 10, 1), 2 * before)
     assert one.item_seconds(10, 10, 1) == pytest.approx(2 * before, rel=0.01)
     assert one.alone_seconds(10, 10, 1) == pytest.approx(0.2)
+
+
+def test_a_few_items_count_as_much_as_the_profile() -> None:
+    """Twenty items of twenty tokens and a profile of ten: fifteen, so fifty tokens are four."""
+    one = estimator()
+    one.observe_items(20, 400)
+    share = one.item_seconds(13, 13, 1)
+    assert one.stage(Stage("m", 100, 1)).seconds == pytest.approx(4 * share)
+
+
+def test_the_last_two_thousand_items_count() -> None:
+    """What was typical before is forgotten in proportion."""
+    one = estimator()
+    for _ in range(40):
+        one.observe_items(100, 1_800)
+    for _ in range(40):
+        one.observe_items(100, 500)
+    share = one.item_seconds(7, 7, 1)
+    assert one.stage(Stage("m", 100, 1)).seconds == pytest.approx(8 * share)

@@ -72,9 +72,10 @@ def test_a_queue_counts_what_it_holds() -> None:
     queue = queue_of(items)
     assert (len(queue), queue.tokens) == (3, 53)
     assert set(queue) == set(items)
-    for each in items:
+    for each, left in zip(items, (50, 0, 0), strict=True):
         queue.remove(each)
         assert each.entry is None
+        assert queue.tokens == left
     assert (len(queue), queue.tokens, queue.head()) == (0, 0, None)
 
 
@@ -237,3 +238,27 @@ def test_what_was_removed_is_in_no_batch(removed: int) -> None:
     queue = queue_of(items)
     queue.remove(items[removed])
     assert take(queue) == [each for each in items if each is not items[removed]]
+
+
+def test_a_length_that_does_not_fit_does_not_end_the_batch() -> None:
+    """After a neighbour that is too long for the budget, a shorter one is still taken."""
+    queue = queue_of([item(16, due=50), item(20), item(12)])
+    assert [each.length for each in take(queue, tokens=35)] == [16, 12]
+
+
+EXACT = CostModel(Coefficients(fixed=0.0, input_token=0.125, step=0.0, beam_token=0.0))
+"""A second for eight tokens, without rounding."""
+
+
+def test_bounds_may_be_reached_exactly() -> None:
+    """Two seconds allowed are two seconds used, and so is the time until the deadline."""
+    assert len(take(queue_of([item(8), item(8)]), seconds=2.0, cost=EXACT)) == 2
+    assert len(take(queue_of([item(8), item(8)]), seconds=1.99, cost=EXACT)) == 1
+    assert len(take(queue_of([item(8, due=2.0), item(8)]), cost=EXACT)) == 2
+    assert len(take(queue_of([item(8, due=1.99), item(8)]), cost=EXACT)) == 1
+
+
+def test_who_ends_just_in_time_alone_is_not_late_anyway() -> None:
+    """A companion would make it late."""
+    assert len(take(queue_of([item(8, due=1.0), item(8)]), cost=EXACT)) == 1
+    assert len(take(queue_of([item(8, due=0.99), item(8)]), cost=EXACT)) == 2

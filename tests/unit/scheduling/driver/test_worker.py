@@ -12,7 +12,8 @@ from khulasa_server.scheduling.work import Probe, Rebuild
 from khulasa_server.scheduling.worker import LoadedModel, run
 
 if TYPE_CHECKING:
-    from tests.unit.scheduling.conftest import Bench, GateEngine
+    from tests.unit.scheduling.conftest import Bench
+    from tests.unit.scheduling.driver.conftest import GateEngine
 
     from khulasa_server.engines.base import Engine
 
@@ -35,6 +36,7 @@ def test_a_batch_brings_its_outputs_and_its_time(bench: Bench, engine: GateEngin
     bench.alone("a b")
     ran = run(bench.batch(), LoadedModel(engine, golden, None), ticking)
     assert [each.text for each in ran.generations] == ["A B"]
+    assert engine.options == [GenerationOptions(beam_size=1)]
     assert (ran.seconds, ran.error, ran.engine) == (0.5, None, None)
 
 
@@ -52,6 +54,7 @@ def test_a_probe_says_whether_the_engine_is_sound(engine: GateEngine, *, broken:
     engine.broken = broken
     ran = run(Probe("m"), LoadedModel(engine, golden, None), ticking)
     assert (ran.error is not None) is broken
+    assert ran.seconds == 0.5
     assert engine.calls == [[("golden",)]]
 
 
@@ -89,6 +92,7 @@ def test_without_a_way_to_rebuild_a_model_stays_down(engine: GateEngine) -> None
     """And its engine is left alone."""
     ran = run(Rebuild("m"), LoadedModel(engine, golden, None), ticking)
     assert isinstance(ran.error, EngineError)
+    assert str(ran.error) == "this engine cannot be rebuilt"
     assert not engine.closed
 
 
