@@ -1,11 +1,13 @@
-# The server with the embedded models; mount other bundles and name them in KHULASA_MODELS.
+# The server with the embedded models, and the client, which the chart's test uses; mount other
+# bundles and name them in KHULASA_MODELS.
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY proto proto
+COPY clients/python clients/python
 COPY server server
 COPY pyproject.toml README.md LICENSE ./
 RUN python -m venv /opt/khulasa \
- && /opt/khulasa/bin/pip install --no-cache-dir ./proto . \
+ && /opt/khulasa/bin/pip install --no-cache-dir ./proto './clients/python[cli]' . \
  && /opt/khulasa/bin/python -m compileall -q /opt/khulasa
 
 FROM python:3.13-slim

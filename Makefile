@@ -7,14 +7,13 @@ SHELL := /bin/bash
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := server clients proto tests
+CODE := server clients proto tests helm
 PACKAGES := proto/pyproject.toml clients/python/pyproject.toml pyproject.toml
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread for whatever brings OpenMP: two of them on a busy core are 20 times slower.
 export OMP_NUM_THREADS ?= 1
 
-# Rebuilt whenever asked.
-.PHONY: help demo test check unit parity bench mutation proto bundles format lint types image clean
+.PHONY: help demo test check unit parity bench proto bundles format lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +50,7 @@ check: $(VENV)/developed
 
 unit: $(VENV)/developed
 	@$(BIN)/python tests/tools/install_prometheus.py
+	@$(BIN)/python tests/tools/install_helm.py
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 PARITY := build/parity

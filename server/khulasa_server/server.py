@@ -49,6 +49,8 @@ log = logger(__name__)
 
 TEXT_THREADS: Final = 2
 """For splitting long texts; it holds the interpreter's lock, so more would not be faster."""
+IDLE_SECONDS: Final = 1.0
+"""Without a call in flight, after which a drain waits no longer."""
 FAREWELL_SECONDS: Final = 2.0
 """Before the end of the grace; enough to say SHUTTING_DOWN to all calls that are left."""
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -161,9 +163,14 @@ class Server:
         grace = self._settings.drain_grace
         farewell = min(FAREWELL_SECONDS, grace / 2)
         stopping = asyncio.ensure_future(self._grpc.stop(grace))
-        await _first(asyncio.ensure_future(_settled(stopping, grace - farewell)), self._forced)
+        # A stream that arrived with the shutdown may never reach a handler, and gRPC would wait
+        # its whole grace for it: nothing is left to wait for once no handler runs.
+        idle = asyncio.ensure_future(self._gate.ending.idle(IDLE_SECONDS))
+        waiting = _any({stopping, idle}, grace - farewell)
+        await _first(asyncio.ensure_future(waiting), self._forced)
+        idle.cancel()
         self._gate.ending.now()
-        await self._grpc.stop(farewell)
+        await self._grpc.stop(farewell if self._gate.ending.calls else 0)
         await stopping
 
     async def stop(self) -> None:
@@ -285,9 +292,9 @@ def _joined(address: tuple[str, int]) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def _settled(work: asyncio.Future[None], seconds: float) -> None:
-    """Wait for the work, though not for ever; it goes on."""
-    await asyncio.wait({work}, timeout=seconds)
+async def _any(works: set[asyncio.Future[None]], seconds: float) -> None:
+    """Wait until one of them is done, though not for ever; the others go on."""
+    await asyncio.wait(works, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _first(work: asyncio.Future[None], flag: asyncio.Event) -> None:

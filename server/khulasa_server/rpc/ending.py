@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from khulasa_server.errors import DeadlineError, Reason, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 RETRY_SECONDS: Final = 0.5
 """Another replica, or this one started again, takes the call."""
@@ -21,6 +21,39 @@ class Ending:
     def __init__(self) -> None:
         self._open: set[asyncio.Timeout] = set()
         self._over = False
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._busy = asyncio.Event()
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """A call is in flight, from its handler's first step to its last."""
+        self._calls += 1
+        self._idle.clear()
+        self._busy.set()
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._idle.set()
+                self._busy.clear()
+
+    @property
+    def calls(self) -> int:
+        """How many are in flight."""
+        return self._calls
+
+    async def idle(self, seconds: float) -> None:
+        """Wait until no call has been in flight for so many seconds."""
+        while True:
+            await self._idle.wait()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._busy.wait()
+            except TimeoutError:
+                return
 
     @asynccontextmanager
     async def within(self, seconds: float | None) -> AsyncIterator[None]:

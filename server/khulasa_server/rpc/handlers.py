@@ -73,12 +73,13 @@ class Gate:
         """One request, one answer."""
 
         async def handle(data: bytes, context: Context) -> Message:
-            try:
-                deadline = self.deadline_of(context)
-                async with self._in_time(deadline):
-                    return await answer(data, deadline)
-            except Exception as error:  # noqa: BLE001 - the table decides what callers see
-                await abort(context, error)
+            with self.ending.call():
+                try:
+                    deadline = self.deadline_of(context)
+                    async with self._in_time(deadline):
+                        return await answer(data, deadline)
+                except Exception as error:  # noqa: BLE001 - the table decides what callers see
+                    await abort(context, error)
 
         return grpc.unary_unary_rpc_method_handler(handle, response_serializer=serialize)
 
@@ -88,13 +89,14 @@ class Gate:
         """One request, several answers."""
 
         async def handle(data: bytes, context: Context) -> AsyncGenerator[Answer, None]:
-            try:
-                deadline = self.deadline_of(context)
-                async with aclosing(answer(data, deadline)) as answers:
-                    async for each in self._bounded(answers, deadline):
-                        yield each
-            except Exception as error:  # noqa: BLE001 - the table decides what callers see
-                await abort(context, error)
+            with self.ending.call():
+                try:
+                    deadline = self.deadline_of(context)
+                    async with aclosing(answer(data, deadline)) as answers:
+                        async for each in self._bounded(answers, deadline):
+                            yield each
+                except Exception as error:  # noqa: BLE001 - the table decides what callers see
+                    await abort(context, error)
 
         return grpc.unary_stream_rpc_method_handler(handle, response_serializer=serialize)
 
@@ -118,12 +120,13 @@ class Gate:
         async def handle(
             requests: AsyncIterator[bytes], context: Context
         ) -> AsyncGenerator[Answer, None]:
-            try:
-                async with aclosing(answer(requests)) as answers:
-                    async for each in self._bounded(answers, None):
-                        yield each
-            except Exception as error:  # noqa: BLE001 - the table decides what callers see
-                await abort(context, error)
+            with self.ending.call():
+                try:
+                    async with aclosing(answer(requests)) as answers:
+                        async for each in self._bounded(answers, None):
+                            yield each
+                except Exception as error:  # noqa: BLE001 - the table decides what callers see
+                    await abort(context, error)
 
         return grpc.stream_stream_rpc_method_handler(handle, response_serializer=serialize)
 
