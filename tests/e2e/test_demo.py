@@ -49,5 +49,5 @@ def test_demo_fails_loudly_where_a_step_fails() -> None:
     """A server that cannot start ends the demonstration with a sentence and a non-zero status."""
     done = run_demo(KHULASA_MODELS="/nonexistent")
     assert done.returncode == 1
-    assert "the demonstration failed: the server ended with status 1" in done.stderr
+    assert "the demonstration failed: the server ended with status 2" in done.stderr
     assert "'/nonexistent' is neither a directory nor an embedded bundle" in done.stderr
