@@ -40,7 +40,6 @@ from khulasa_server.tasks.translate import Translator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
     from khulasa_server.bundles.store import Bundle
     from khulasa_server.config import Settings
@@ -248,17 +247,15 @@ class Server:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
+        # Through the loop: a handler of Python's own may run late, when the next event wakes it.
         loop = asyncio.get_running_loop()
-
-        def flag(_signal: int, _frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(self.request_stop)
-
-        before = {number: signal.signal(number, flag) for number in STOP_SIGNALS}
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, self.request_stop)
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number in STOP_SIGNALS:
+                loop.remove_signal_handler(number)
 
 
 @contextmanager

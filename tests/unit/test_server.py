@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -114,3 +116,20 @@ async def test_a_directory_is_a_model_too(tmp_path: Path) -> None:
     """Names of embedded bundles and paths can be mixed; a directory that is none is named."""
     with pytest.raises(ValueError, match=r"KHULASA_MODELS: .* is not a bundle"):
         server(models=("demo-marian-ar-en", str(tmp_path)))
+
+
+async def test_a_signal_wakes_the_loop() -> None:
+    """A signal that arrives just before an idle loop goes to sleep is not forgotten.
+
+    A handler of `signal.signal` runs when the interpreter next takes a step, which may be at the
+    next call; the descriptor that C writes to ends the sleep itself.
+    """
+    made = server()
+    running = asyncio.create_task(made.run())
+    await asyncio.sleep(0)
+    wakes = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(wakes)
+    assert wakes != -1
+    signal.raise_signal(signal.SIGTERM)
+    await running
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
