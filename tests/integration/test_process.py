@@ -104,13 +104,11 @@ def translate(channel: grpc.aio.Channel) -> asyncio.Task[Any]:
     return asyncio.create_task(call())
 
 
-async def until_not_serving(channel: grpc.aio.Channel) -> None:
-    """Wait for the drain to be told."""
+async def watch(channel: grpc.aio.Channel) -> AsyncIterator[str]:
+    """Names of the health of the whole, as it changes."""
     stub: Any = health_pb2_grpc.HealthStub(channel)
-    statuses = health_pb2.HealthCheckResponse
     async for answer in stub.Watch(health_pb2.HealthCheckRequest()):
-        if answer.status == statuses.NOT_SERVING:
-            return
+        yield health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 
 async def test_a_signal_lets_a_call_in_flight_finish() -> None:
@@ -122,10 +120,12 @@ async def test_a_signal_lets_a_call_in_flight_finish() -> None:
         assert set(serving["models"].values()) == {"ready"}
         assert serving["metrics"].startswith("127.0.0.1:")
         async with grpc.aio.insecure_channel(serving["grpc"]) as channel:
+            health = watch(channel)
+            assert await anext(health) == "SERVING"
             call = translate(channel)
             assert await line(server) == "held"
             server.send_signal(signal.SIGTERM)
-            await until_not_serving(channel)
+            assert await anext(health) == "NOT_SERVING"
             assert not call.done()
             go_on(server)
             assert (await call).translations[0].text == "Dhb alwld Ile almdrsG"
@@ -143,10 +143,12 @@ async def test_a_second_signal_does_not_wait() -> None:
     async with process("now", "now") as server:
         serving = json.loads(await line(server))
         async with grpc.aio.insecure_channel(serving["grpc"]) as channel:
+            health = watch(channel)
+            assert await anext(health) == "SERVING"
             call = translate(channel)
             assert await line(server) == "held"
             server.send_signal(signal.SIGTERM)
-            await until_not_serving(channel)
+            assert await anext(health) == "NOT_SERVING"
             server.send_signal(signal.SIGTERM)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call

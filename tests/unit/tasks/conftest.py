@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
+import structlog
 
 from khulasa_server.bundles import store
 from khulasa_server.bundles.manifest import Manifest, Task
@@ -25,7 +26,7 @@ from khulasa_server.tasks.translate import Translator
 from khulasa_server.tasks.values import Options, Strategy, SummarizeJob, TranslateJob
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, MutableMapping
 
     from khulasa_server.tasks.values import (
         StreamedSegment,
@@ -161,6 +162,13 @@ def opened(
         desk = Desk(catalog, scheduler, Offload(texts), watched, time.monotonic)
         yield Office(runner, desk, loaded, watched)
         runner.run(scheduler.close())
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What is logged, instead of a tracer's drawings on standard output."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
 
 
 @pytest.fixture(scope="module")
