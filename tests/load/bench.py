@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 RESULTS: Final[Path] = BUILD / "results.json"
 RUNS: Final = 3
+BUSY: Final = 0.5
+"""Load average before anything is measured, above which others use the machine."""
 
 SCENARIOS: Final[Mapping[Callable[[Bench], None], tuple[str, ...]]] = {
     lightness.ready: ("ready_seconds",),
@@ -84,9 +87,12 @@ def measure(arguments: argparse.Namespace) -> int:
     """Run the scenarios; results are written after each. How many of them failed."""
     if not PARITY.exists():
         raise BenchError("the baselines need torch: run `make bench`, or `make parity` first")
+    busy = os.getloadavg()[0]
+    if busy > BUSY:
+        sys.stderr.write(f"the machine is busy (load {busy:.1f}): the figures will be wrong\n")
     failed = 0
     for scenario in chosen(arguments.only):
-        bench = Bench(Results(), arguments.runs, quick=arguments.quick)
+        bench = Bench(Results(quick=arguments.quick), arguments.runs, quick=arguments.quick)
         try:
             scenario(bench)
         except (BenchError, RuntimeError, OSError) as error:

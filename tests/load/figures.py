@@ -92,9 +92,14 @@ FIGURES: Final[Mapping[str, Figure]] = {
 
 
 class Results:
-    """Samples of the figures, and what must be known to read them."""
+    """Samples of the figures, and what must be known to read them.
 
-    def __init__(self) -> None:
+    Args:
+        quick: from small sizes, which is told with each figure.
+    """
+
+    def __init__(self, *, quick: bool = False) -> None:
+        self._quick = quick
         self._samples: dict[str, list[float]] = {}
         self._notes: dict[str, str] = {}
 
@@ -122,6 +127,8 @@ class Results:
             "unit": figure.unit,
             "target": figure.target,
         }
+        if self._quick:
+            entry["quick"] = True
         if figure.sense:
             entry |= {"goal": figure.goal, "met": figure.met(entry["median"])}
         return entry | ({"note": self._notes[name]} if name in self._notes else {})

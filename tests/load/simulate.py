@@ -47,7 +47,7 @@ COST: Final = HERE / "cost.json"
 PICTURE: Final = HERE / "scaling.svg"
 WORKERS: Final = (1, 2, 4, 8)
 MODEL: Final = "opus-mt-ar-en"
-DEADLINE: Final = 5.0
+DEADLINE: Final = 10.0
 """Seconds that every request is given."""
 CODE_POINTS_PER_TOKEN: Final = 3.3
 NOISE: Final = 0.1
@@ -244,7 +244,7 @@ def picture(curves: dict[int, list[Point]], path: Path) -> None:
 def main() -> None:
     """Simulate and draw."""
     parser = argparse.ArgumentParser(description="Scaling of the service, by simulation.")
-    parser.add_argument("--requests", type=int, default=4_000, help="for each worker")
+    parser.add_argument("--requests", type=int, default=1_500, help="for each worker")
     arguments = parser.parse_args()
     coefficients = Coefficients(**json.loads(COST.read_text("utf-8"))["coefficients"])
     curves = {}
