@@ -281,6 +281,7 @@ def _bounds(settings: Settings) -> Bounds:
         max_contents=settings.max_contents,
         default_deadline=settings.default_deadline,
         max_deadline=settings.max_deadline,
+        max_message_bytes=settings.max_message_bytes,
     )
 
 

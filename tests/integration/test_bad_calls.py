@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from tests.integration.conftest import Gate, Service
+    from tests.integration.conftest import Fault, Gate, Service
 
 SENTENCE: Final = "ذهب الولد إلى المدرسة"
 MEBI: Final = 1024 * 1024
@@ -42,6 +42,35 @@ async def test_a_message_over_the_limit_is_refused_by_grpc(service: Service) -> 
         actual=str(2 * MEBI - 100),
     )
     await service.assert_well()
+
+
+async def test_an_answer_over_the_limit_is_refused_by_us(
+    serve: Callable[..., AbstractAsyncContextManager[Service]],
+) -> None:
+    """What would not fit into a message is INVALID_ARGUMENT, which no channel asks for again."""
+    text = "أ\n" * 300
+    items = [
+        translation_pb2.BulkTranslateRequest(id="long", content=text),
+        translation_pb2.BulkTranslateRequest(id="short", content=SENTENCE),
+    ]
+    async with serve(max_message_bytes=2_000) as service:
+        fault = await refusal(service, service.translate(text))
+        assert (fault.code.name, fault.reason) == ("INVALID_ARGUMENT", "REQUEST_TOO_LONG")
+        assert fault.metadata["limit"] == "2000"
+        assert int(fault.metadata["actual"]) > 2_000
+        call = service.translation.BulkTranslate(iter(items), timeout=30)
+        answers = {answer.id: answer async for answer in call}
+        assert service.fault_in(answers["long"].error).reason == "REQUEST_TOO_LONG"
+        assert answers["short"].translation.text == "Dhb alwld Ile almdrsG"
+        request = translation_pb2.StreamTranslateRequest(text=text)
+        stream = service.translation.StreamTranslate(request, timeout=30)
+        assert len([event async for event in stream]) == 301
+        await service.assert_well()
+
+
+async def refusal(service: Service, call: Any) -> Fault:  # noqa: ANN401 - any kind of call
+    """Status of a failed call."""
+    return service.fault_of(await ended(call))
 
 
 @pytest.mark.parametrize(

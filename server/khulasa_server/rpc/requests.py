@@ -24,6 +24,7 @@ DEFAULT_SOURCE: Final = "ar"
 DEFAULT_TARGET: Final = "en"
 
 Request = TypeVar("Request", bound=Message)
+Answer = TypeVar("Answer", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,26 @@ class Bounds:
     max_contents: int
     default_deadline: float
     max_deadline: float
+    max_message_bytes: int = 4 * 1024 * 1024
+    """Of an answer too."""
+
+    def sendable(self, answer: Answer) -> Answer:
+        """The answer, if it fits into a message.
+
+        gRPC would refuse it as RESOURCE_EXHAUSTED, and channels would ask for it again.
+
+        Raises:
+            InvalidRequestError: REQUEST_TOO_LONG: thousands of segments with findings do not fit.
+        """
+        size = answer.ByteSize()
+        if size <= self.max_message_bytes:
+            return answer
+        raise InvalidRequestError(
+            Reason.REQUEST_TOO_LONG,
+            f"the answer would have {size} bytes; the limit is {self.max_message_bytes}: "
+            "send fewer or shorter texts",
+            metadata={"limit": str(self.max_message_bytes), "actual": str(size)},
+        )
 
     def seconds(self, remaining: float | None) -> float:
         """How long a call may take, given what is left of the caller's deadline."""

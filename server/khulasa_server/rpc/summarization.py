@@ -38,7 +38,8 @@ class SummarizationServicer:
         request = decode(pb.SummarizeRequest, data)
         job = summarize_job(request, self._gate.bounds, deadline)
         summary, usage = await self._summarizer.summarize(job)
-        return pb.SummarizeResponse(summary=encode_summary(summary), usage=encode_usage(usage))
+        answer = pb.SummarizeResponse(summary=encode_summary(summary), usage=encode_usage(usage))
+        return self._gate.bounds.sendable(answer)
 
     async def bulk_summarize(
         self, requests: AsyncIterator[bytes]
@@ -58,4 +59,5 @@ class SummarizationServicer:
         job = bulk_summarize_job(item, self._gate.bounds, self._gate.clock())
         async with self._gate.until(job.deadline):
             summary, _ = await self._summarizer.summarize(job)
-        return pb.BulkSummarizeResponse(id=item.id, summary=encode_summary(summary))
+        answer = pb.BulkSummarizeResponse(id=item.id, summary=encode_summary(summary))
+        return self._gate.bounds.sendable(answer)

@@ -50,9 +50,10 @@ class TranslationServicer:
         request = decode(pb.TranslateRequest, data)
         job = translate_job(request, self._gate.bounds, deadline)
         translations, usage = await self._translator.translate(job)
-        return pb.TranslateResponse(
+        answer = pb.TranslateResponse(
             translations=map(encode_translation, translations), usage=encode_usage(usage)
         )
+        return self._gate.bounds.sendable(answer)
 
     async def stream_translate(
         self, data: bytes, deadline: float
@@ -62,7 +63,11 @@ class TranslationServicer:
         job = stream_translate_job(request, self._gate.bounds, deadline)
         async with aclosing(self._translator.stream(job)) as events:
             async for event in events:
-                yield encode_end(event) if isinstance(event, StreamEnd) else encode_event(event)
+                sendable = self._gate.bounds.sendable
+                if isinstance(event, StreamEnd):
+                    yield sendable(encode_end(event))
+                else:
+                    yield sendable(encode_event(event))
 
     async def bulk_translate(
         self, requests: AsyncIterator[bytes]
@@ -82,4 +87,5 @@ class TranslationServicer:
         job = bulk_translate_job(item, self._gate.bounds, self._gate.clock())
         async with self._gate.until(job.deadline):
             (translation,), _ = await self._translator.translate(job)
-        return pb.BulkTranslateResponse(id=item.id, translation=encode_translation(translation))
+        answer = pb.BulkTranslateResponse(id=item.id, translation=encode_translation(translation))
+        return self._gate.bounds.sendable(answer)
