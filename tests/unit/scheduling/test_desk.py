@@ -305,7 +305,7 @@ def test_unfinished_requests_teach_nothing(bench: Bench) -> None:
 def test_all_stages_and_submissions_are_learned_from(bench: Bench) -> None:
     """Two stages of a thousand code points and forty submissions of twenty: 0.4 tokens each."""
     text = "w " * 18
-    for number in range(100):
+    for number in range(60):
         stages = [Stage("m", 1_000, 1), Stage("m", 1_000, 1)]
         request = bench.core.admit(stages, INTERACTIVE, bench.now + 10_000, bench.now)
         for part in range(40):
