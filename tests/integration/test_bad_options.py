@@ -171,7 +171,7 @@ async def test_more_output_than_the_model_writes_is_refused(shared: Service) -> 
     field = "options.max_output_tokens"
     for call, limit in (
         (shared.translate(SENTENCE, options=common_pb2.Options(max_output_tokens=512)), "511"),
-        (summarize(shared, options=common_pb2.Options(max_output_tokens=129)), "128"),
+        (summarize(shared, options=common_pb2.Options(max_output_tokens=241)), "240"),
     ):
         await shared.refused(call, "OPTION_INVALID", field, limit=limit, actual=str(int(limit) + 1))
     for options in (
