@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from khulasa.v1 import common_pb2, model_pb2, summarization_pb2, translation_pb2
+from khulasa_server.bundles import store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -20,6 +21,11 @@ SENTENCE: Final = "ذهب الولد إلى المدرسة"
 PAIRS: Final = "ar→en"
 TRANSLATOR: Final = "demo-marian-ar-en"
 SUMMARIZER: Final = "demo-mt5-ar-summary"
+
+
+def translate(service: Service, **fields: Any) -> Awaitable[object]:  # noqa: ANN401 - of the request
+    """One unary call."""
+    return service.translate(SENTENCE, **fields)
 
 
 def summarize(service: Service, **fields: Any) -> Awaitable[object]:  # noqa: ANN401 - of the request
@@ -169,13 +175,16 @@ async def test_an_option_out_of_range_is_refused(
 async def test_more_output_than_the_model_writes_is_refused(shared: Service) -> None:
     """`max_output_tokens` above the model's own limit is refused, and the limit is accepted."""
     field = "options.max_output_tokens"
-    for call, limit in (
-        (shared.translate(SENTENCE, options=common_pb2.Options(max_output_tokens=512)), "511"),
-        (summarize(shared, options=common_pb2.Options(max_output_tokens=241)), "240"),
-    ):
-        await shared.refused(call, "OPTION_INVALID", field, limit=limit, actual=str(int(limit) + 1))
+    most = {
+        bundle.manifest.name: bundle.manifest.limits.max_output_tokens
+        for bundle in store.embedded()
+    }
+    for name, ask in ((TRANSLATOR, translate), (SUMMARIZER, summarize)):
+        over = common_pb2.Options(max_output_tokens=most[name] + 1)
+        told = {"limit": str(most[name]), "actual": str(most[name] + 1)}
+        await shared.refused(ask(shared, options=over), "OPTION_INVALID", field, **told)
     for options in (
-        common_pb2.Options(max_output_tokens=511),
+        common_pb2.Options(max_output_tokens=most[TRANSLATOR]),
         common_pb2.Options(beam_size=16),
         common_pb2.Options(beam_size=1),
     ):

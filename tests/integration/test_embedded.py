@@ -159,7 +159,7 @@ async def test_the_article_is_summarized_both_ways(channel: grpc.aio.Channel, ar
     hierarchical = summarization_pb2.LONG_DOCUMENT_STRATEGY_HIERARCHICAL
     whole = (await summarize(channel, article, long_document_strategy=hierarchical)).summary
     assert whole.coverage == 1.0
-    assert len(whole.chunks) > 5
+    assert len(whole.chunks) > 1
     for summary in (lead, whole):
         arabic = sum("\u0600" <= letter <= "\u06ff" for letter in summary.text)
         assert arabic > len(summary.text) / 2

@@ -46,8 +46,8 @@ async def test_get_model_tells_what_the_manifest_says(service: Service) -> None:
         assert model_pb2.Task.Name(model.task) == f"TASK_{manifest.task.name}"
         assert model.source_repository == manifest.source.repository
         assert model.revision == manifest.source.revision
-        assert model.license == "CC-BY-SA-4.0"
-        assert model.license_notice
+        assert model.license == manifest.source.license
+        assert model.license_notice == manifest.source.license_notice
         assert model.digest == manifest.digest
         assert (model.engine, model.compute_type) == ("scripted", "none")
         assert list(model.source_language_codes) == ["ar"]

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from khulasa_server.bundles import store
-from khulasa_server.bundles.manifest import Manifest, Task
+from khulasa_server.bundles.manifest import Generation, Limits, Manifest, Task
 from khulasa_server.engines.scripted import Script, ScriptedEngine
 from khulasa_server.scheduling import Scheduler, SchedulerSettings
 from khulasa_server.tasks.catalog import Catalog, ModelState
@@ -38,7 +38,23 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-MANIFESTS: Final = {bundle.manifest.task: bundle.manifest for bundle in store.embedded()}
+SHAPES: Final = {
+    Task.TRANSLATE: {
+        "limits": Limits(max_input_tokens=512, segment_tokens=128, max_output_tokens=511),
+        "generation": Generation(beam_size=4, max_output_tokens=255),
+    },
+    Task.SUMMARIZE: {
+        "limits": Limits(max_input_tokens=128, segment_tokens=128, max_output_tokens=128),
+        "generation": Generation(
+            beam_size=4, max_output_tokens=83, length_penalty=0.6, no_repeat_ngram_size=3
+        ),
+    },
+}
+"""What tests count with, whatever the embedded models of the day have."""
+MANIFESTS: Final = {
+    bundle.manifest.task: bundle.manifest.model_copy(update=SHAPES[bundle.manifest.task])
+    for bundle in store.embedded()
+}
 
 
 def manifest_of(task: Task = Task.TRANSLATE, **changes: Any) -> Manifest:  # noqa: ANN401 - any field

@@ -108,6 +108,6 @@ def test_a_route_takes_defaults_and_wishes(
 def test_more_output_than_a_model_has_is_refused(office: Office) -> None:
     """The limit is the model's own, and is told."""
     with pytest.raises(InvalidRequestError) as caught:
-        route_summary(office.desk.catalog, "ar", Options(max_output_tokens=241))
+        route_summary(office.desk.catalog, "ar", Options(max_output_tokens=129))
     assert caught.value.reason is Reason.OPTION_INVALID
-    assert caught.value.metadata == {"limit": "240", "actual": "241"}
+    assert caught.value.metadata == {"limit": "128", "actual": "129"}
