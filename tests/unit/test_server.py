@@ -133,3 +133,15 @@ async def test_a_signal_wakes_the_loop() -> None:
     signal.raise_signal(signal.SIGTERM)
     await running
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_a_server_that_has_not_loaded_is_not_ready() -> None:
+    """Before anything is bound every model is known and none serves, so no call can slip in."""
+    made = server()
+    assert {model.state for model in made.catalog} == {ModelState.LOADING}
+    assert not made.board.ready()
+    assert set(made.board.waiting_for()) == {
+        "khulasa.v1.TranslationService",
+        "khulasa.v1.SummarizationService",
+    }
+    await made.stop()
