@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread for whatever brings OpenMP: two of them on a busy core are 20 times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check unit parity bench proto bundles format lint clean
+.PHONY: help demo test check unit parity bench scaling proto bundles format lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,7 +62,11 @@ $(PARITY)/installed: pyproject.toml proto/pyproject.toml
 	@touch $@
 
 bench: $(VENV)/developed $(PARITY)/installed ## Measure speed and memory as ratios; results in build/bench
-	@$(BIN)/python -m tests.load.bench
+	@$(BIN)/python -m tests.load.bench $(BENCH_FLAGS)
+
+scaling: $(PARITY)/installed ## Simulate how the service scales, after make bench
+	@$(PARITY)/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[bench]'
+	@$(PARITY)/bin/python -m tests.load.simulate
 
 parity: $(PARITY)/installed ## Compare with transformers as the reference (installs torch)
 	@$(PARITY)/bin/python -m pytest tests/parity --numprocesses 0

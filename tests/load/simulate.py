@@ -3,8 +3,8 @@
     python -m tests.load.simulate [--requests N]
 
 Requests of mixed lengths arrive in an open loop. Batches take what the cost model says that a
-server fitted to the full-size stand-in: `cost.json`, a copy of what the benchmark writes to
-build/bench. Draws tests/load/scaling.svg: requests answered in time, and p99
+server fitted to the full-size stand-in: `cost.json`, which the benchmark writes to
+build/bench. Draws build/bench/scaling.svg: requests answered in time, and p99
 latency, against load, for 1, 2, 4 and 8 workers.
 """
 
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
     from khulasa_server.scheduling.items import Outcome, Request
 
-HERE: Final = Path(__file__).parent
-COST: Final = HERE / "cost.json"
-PICTURE: Final = HERE / "scaling.svg"
+BUILD: Final = Path(__file__).parents[2] / "build" / "bench"
+COST: Final = BUILD / "cost.json"
+PICTURE: Final = BUILD / "scaling.svg"
 WORKERS: Final = (1, 2, 4, 8)
 MODEL: Final = "opus-mt-ar-en"
 DEADLINE: Final = 10.0

