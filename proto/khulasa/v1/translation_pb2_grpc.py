@@ -78,6 +78,8 @@ class TranslationServiceServicer(object):
         - INVALID_ARGUMENT `TEXT_INVALID`: a text holds U+0000;
         - INVALID_ARGUMENT `TEXT_TOO_LONG`, `REQUEST_TOO_LONG`, `TOO_MANY_CONTENTS`: over a limit, with
         `limit` and `actual` in the metadata;
+        - INVALID_ARGUMENT `REQUEST_TOO_LONG`: also where the answer would be larger than a message may
+        be; ask for fewer contents at once, or stream;
         - INVALID_ARGUMENT `OPTION_INVALID`: an option outside its range;
         - INVALID_ARGUMENT `LANGUAGE_UNSUPPORTED`: no model serves the pair, with what is served;
         - INVALID_ARGUMENT `LANGUAGE_MISMATCH`: the contents hold letters, and none of them of the

@@ -59,6 +59,8 @@ class TranslationServiceStub:
     - INVALID_ARGUMENT `TEXT_INVALID`: a text holds U+0000;
     - INVALID_ARGUMENT `TEXT_TOO_LONG`, `REQUEST_TOO_LONG`, `TOO_MANY_CONTENTS`: over a limit, with
       `limit` and `actual` in the metadata;
+    - INVALID_ARGUMENT `REQUEST_TOO_LONG`: also where the answer would be larger than a message may
+      be; ask for fewer contents at once, or stream;
     - INVALID_ARGUMENT `OPTION_INVALID`: an option outside its range;
     - INVALID_ARGUMENT `LANGUAGE_UNSUPPORTED`: no model serves the pair, with what is served;
     - INVALID_ARGUMENT `LANGUAGE_MISMATCH`: the contents hold letters, and none of them of the
@@ -120,6 +122,8 @@ class TranslationServiceAsyncStub(TranslationServiceStub):
     - INVALID_ARGUMENT `TEXT_INVALID`: a text holds U+0000;
     - INVALID_ARGUMENT `TEXT_TOO_LONG`, `REQUEST_TOO_LONG`, `TOO_MANY_CONTENTS`: over a limit, with
       `limit` and `actual` in the metadata;
+    - INVALID_ARGUMENT `REQUEST_TOO_LONG`: also where the answer would be larger than a message may
+      be; ask for fewer contents at once, or stream;
     - INVALID_ARGUMENT `OPTION_INVALID`: an option outside its range;
     - INVALID_ARGUMENT `LANGUAGE_UNSUPPORTED`: no model serves the pair, with what is served;
     - INVALID_ARGUMENT `LANGUAGE_MISMATCH`: the contents hold letters, and none of them of the
@@ -184,6 +188,8 @@ class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT `TEXT_INVALID`: a text holds U+0000;
         - INVALID_ARGUMENT `TEXT_TOO_LONG`, `REQUEST_TOO_LONG`, `TOO_MANY_CONTENTS`: over a limit, with
           `limit` and `actual` in the metadata;
+        - INVALID_ARGUMENT `REQUEST_TOO_LONG`: also where the answer would be larger than a message may
+          be; ask for fewer contents at once, or stream;
         - INVALID_ARGUMENT `OPTION_INVALID`: an option outside its range;
         - INVALID_ARGUMENT `LANGUAGE_UNSUPPORTED`: no model serves the pair, with what is served;
         - INVALID_ARGUMENT `LANGUAGE_MISMATCH`: the contents hold letters, and none of them of the
