@@ -27,6 +27,7 @@ from khulasa_server.config import Settings
 from khulasa_server.engines import proving
 from khulasa_server.engines.scripted import Call, Script, ScriptedEngine, transliterate
 from khulasa_server.server import Server
+from khulasa_server.tasks.catalog import ModelState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
@@ -215,6 +216,12 @@ class Service:
         async for status in self.watch():
             if status == "NOT_SERVING":
                 return
+
+    async def until_draining(self) -> None:
+        """Wait until no more is read; a call that comes now may be cancelled by gRPC itself."""
+        models = self.server.catalog
+        while any(each.state is not ModelState.DRAINING for each in models):  # noqa: ASYNC110 - tells nobody
+            await asyncio.sleep(0.005)
 
     async def get(self, path: str) -> Probe:
         """A GET of the HTTP port; a body that is JSON is decoded."""

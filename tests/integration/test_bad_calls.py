@@ -134,7 +134,7 @@ async def test_a_caller_that_hangs_up_mid_stream_frees_its_place(
         async with asyncio.timeout(30):
             await service.idle()
         ran = service.statistics().settled
-        assert ran["completed"] < 500
+        assert ran.get("completed", 0) < 500
         await service.assert_well()
 
 

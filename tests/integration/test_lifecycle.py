@@ -253,7 +253,7 @@ async def test_a_bulk_stream_is_drained(script: Scripted, serve: Serve, gate: Ga
         while service.statistics().requests < 3:
             await service.server.scheduler.change()
         draining = asyncio.create_task(service.server.drain())
-        await service.until_not_serving()
+        await service.until_draining()
         queue.put_nowait(make(id="late", content=SENTENCE))
         gate.opened.set()
         answers = [await call.read() for _ in range(3)]
@@ -275,7 +275,7 @@ async def test_stopping_twice_does_not_wait_for_calls(
         await asyncio.to_thread(gate.wait)
         service.server.request_stop()
         draining = asyncio.create_task(service.server.drain())
-        await service.until_not_serving()
+        await service.until_draining()
         service.server.request_stop()
         await draining
         stopping = asyncio.create_task(service.server.stop())
