@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     """Seconds given to a call that brings no deadline."""
     max_deadline: Seconds = 300.0
     """Longest deadline; a later one is brought forward to it."""
+    stall_seconds: Seconds = 60.0
+    """Seconds, beyond ten times its predicted run time, after which an engine call has hung."""
     cache_bytes: NonNegativeInt = 64 * 1024 * 1024
     """Most bytes of cached segment outputs; 0 turns the cache off."""
     max_connections: Count = 1_000

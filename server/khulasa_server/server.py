@@ -52,6 +52,8 @@ IDLE_SECONDS: Final = 1.0
 """Without a call in flight, after which a drain waits no longer."""
 FAREWELL_SECONDS: Final = 2.0
 """Before the end of the grace; enough to say SHUTTING_DOWN to all calls that are left."""
+STUCK_SECONDS: Final = 5.0
+"""That what runs in an engine may take to end; in it with ease fit the longest single inputs."""
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -85,6 +87,8 @@ class Server:
         """Dialable `host:port`, once bound."""
         self.metrics_address = ""
         """Dialable `host:port`, once bound."""
+        self.stuck = False
+        """An engine did not end with the server: its thread keeps the process alive."""
         self._engines = ThreadPoolExecutor(self._plan.workers, thread_name_prefix="engine")
         self._texts = ThreadPoolExecutor(TEXT_THREADS, thread_name_prefix="text")
         self.scheduler = self._make_scheduler()
@@ -173,18 +177,33 @@ class Server:
         await stopping
 
     async def stop(self) -> None:
-        """Free everything; what still runs in an engine ends first, since it cannot be cut."""
+        """Free everything; what still runs in an engine ends first, since it cannot be cut.
+
+        An engine that hangs is left behind: `stuck` tells, and only the end of the process ends it.
+        """
         await self._grpc.stop(0)
         if self._keeping is not None:
             self._keeping.cancel()
-        await self.scheduler.close()
-        await self._fleet.close()
+        await self._end_engines()
         await self._http.close()
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
-        for executor in (self._engines, self._texts):
-            executor.shutdown()
+        self._engines.shutdown(wait=not self.stuck)
+        self._texts.shutdown()
         log.info("stopped")
+
+    async def _end_engines(self) -> None:
+        try:
+            async with asyncio.timeout(STUCK_SECONDS):
+                await self.scheduler.close()
+        except TimeoutError:
+            self.stuck = True
+            running = [
+                name for name, lane in self.scheduler.statistics().lanes.items() if lane.running
+            ]
+            log.error("engine_stuck", models=running, waited=STUCK_SECONDS)  # noqa: TRY400 - said whole
+        else:
+            await self._fleet.close()
 
     def request_stop(self) -> None:
         """Begin to drain; the second time, stop waiting for calls in flight."""
@@ -198,6 +217,7 @@ class Server:
                 queue_seconds=settings.queue_seconds,
                 bulk_queue_seconds=settings.bulk_queue_seconds,
                 cache_bytes=settings.cache_bytes,
+                stall_seconds=settings.stall_seconds,
             ),
             executor=self._engines,
             rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing

@@ -47,13 +47,19 @@ main()
 
 
 @asynccontextmanager
-async def process(*loads: str) -> AsyncIterator[Process]:
-    """A server; for each model whether it is `loading` until told, or loads at once."""
+async def process(*loads: str, **more: str) -> AsyncIterator[Process]:
+    """A server; for each model whether it is `loading` until told, or loads at once.
+
+    Args:
+        loads: what each model does.
+        more: settings, without their prefix.
+    """
     settings = {
         "KHULASA_ENGINE": "scripted",
         "KHULASA_LISTEN": "127.0.0.1:0",
         "KHULASA_METRICS_LISTEN": "127.0.0.1:0",
         "KHULASA_DRAIN_DELAY": "0",
+        **{f"KHULASA_{name.upper()}": value for name, value in more.items()},
     }
     started = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -84,12 +90,12 @@ def go_on(started: Process) -> None:
     started.stdin.write(b"\n")
 
 
-async def ended(started: Process) -> tuple[list[str], list[dict[str, Any]]]:
-    """What else it printed, and what it logged; it must end with status 0."""
+async def ended(started: Process, status: int = 0) -> tuple[list[str], list[dict[str, Any]]]:
+    """What else it printed, and what it logged; it must end with this status."""
     async with asyncio.timeout(60):
         printed, logged = await started.communicate()
     events = [json.loads(each) for each in logged.splitlines()]
-    assert started.returncode == 0, events
+    assert started.returncode == status, events
     return printed.decode().splitlines(), events
 
 
@@ -155,6 +161,22 @@ async def test_a_second_signal_does_not_wait() -> None:
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
             go_on(server)
             await ended(server)
+
+
+async def test_an_engine_that_hangs_does_not_keep_the_process_alive() -> None:
+    """Its caller is told before the grace ends, the process ends after it, and its status tells."""
+    async with process("now", "now", drain_grace="2") as server:
+        serving = json.loads(await line(server))
+        async with grpc.aio.insecure_channel(serving["grpc"]) as channel:
+            call = translate(channel)
+            assert await line(server) == "held"
+            server.send_signal(signal.SIGTERM)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            _, logged = await ended(server, status=3)
+    stuck = [each for each in logged if each["event"] == "engine_stuck"]
+    assert [each["models"] for each in stuck] == [["demo-marian-ar-en"]]
 
 
 async def test_ctrl_c_stops_an_idle_server() -> None:

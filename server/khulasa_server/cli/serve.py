@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 START_ERROR = 1
+STUCK_ERROR = 3
+"""An engine hung until the end; everything else was done in order."""
 
 
 def command(context: typer.Context) -> None:
@@ -40,6 +44,15 @@ async def _serve(settings: Settings) -> None:
     except ValueError as error:
         _fail(str(error), USAGE_ERROR)
     await server.run()
+    if server.stuck:
+        _abandon()
+
+
+def _abandon() -> NoReturn:
+    """End the process beside a thread that never will; interpreters wait for their threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(STUCK_ERROR)
 
 
 def _settings(arguments: Sequence[str]) -> Settings:

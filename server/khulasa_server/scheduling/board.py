@@ -124,6 +124,14 @@ class Board:
         for waiter in list(item.waiters):
             self.drop(waiter, reason, error())
 
+    def desert(self, item: Item, reason: Drop, error: Callable[[], ServiceError]) -> None:
+        """Settle every waiter of a running item whose engine does not answer; nobody joins it."""
+        self.end(item)
+        for waiter in list(item.waiters):
+            waiter.item = None
+            self.drop(waiter, reason, error())
+        item.waiters.clear()
+
     def discard(self, item: Item) -> None:
         """Take an item without waiters out of everything."""
         if item.entry is not None:
@@ -162,6 +170,16 @@ def engine_failed(model: str, retry_after: float) -> UnavailableError:
     return UnavailableError(
         Reason.ENGINE_FAILED,
         f"The engine of model {model} failed and is being rebuilt.",
+        metadata={"model": model},
+        retry_after=retry_after,
+    )
+
+
+def engine_hangs(model: str, retry_after: float) -> UnavailableError:
+    """What everyone gets whose engine does not answer."""
+    return UnavailableError(
+        Reason.ENGINE_FAILED,
+        f"The engine of model {model} does not answer.",
         metadata={"model": model},
         retry_after=retry_after,
     )

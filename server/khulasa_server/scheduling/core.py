@@ -139,8 +139,9 @@ class SchedulerCore:
         self._desk.release(request)
 
     def expire(self, now: float) -> None:
-        """Drop what waits past its deadline."""
+        """Drop what waits past its deadline, and give up on engine calls that do not end."""
         self._desk.expire(now)
+        self._dispatcher.notice_stalls(now)
 
     def next_work(self, now: float) -> Work | None:
         """Take a slot for the most urgent work; None: no slot is free, or nothing waits."""
@@ -153,8 +154,12 @@ class SchedulerCore:
         return work
 
     def next_event(self) -> float | None:
-        """When a deadline passes or an engine may be rebuilt; None: nothing is pending."""
-        events = (self._desk.next_deadline(), self._dispatcher.recovery.next_rebuild())
+        """When a deadline passes, an engine may be rebuilt, or a call hangs; None: nothing does."""
+        events = (
+            self._desk.next_deadline(),
+            self._dispatcher.recovery.next_rebuild(),
+            self._dispatcher.next_stall(),
+        )
         return min((event for event in events if event is not None), default=None)
 
     def completed(

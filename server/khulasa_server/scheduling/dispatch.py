@@ -11,6 +11,7 @@ from khulasa_server.scheduling.items import State
 from khulasa_server.scheduling.lane import Health
 from khulasa_server.scheduling.observer import BatchReport
 from khulasa_server.scheduling.recovery import Recovery
+from khulasa_server.scheduling.stalls import Stalls
 from khulasa_server.scheduling.types import Completion, Drop, Priority
 from khulasa_server.scheduling.work import Batch
 
@@ -43,6 +44,7 @@ class Dispatcher:
         self._board = board
         self._settings = settings
         self.recovery = Recovery(board, on_health)
+        self._stalls = Stalls(board, self.recovery, settings)
         self._arbiter = Arbiter(settings.slots, settings.bulk_share, settings.bulk_batch_seconds)
         self._batches: dict[Batch, None] = {}
         self._completed = 0
@@ -57,6 +59,14 @@ class Dispatcher:
         return sum(
             max(0.0, batch.started_at + batch.predicted_seconds - now) for batch in self._batches
         )
+
+    def next_stall(self) -> float | None:
+        """When the next running call will count as hung."""
+        return self._stalls.next_event(self._batches)
+
+    def notice_stalls(self, now: float) -> None:
+        """Give up on engine calls that have run for too long."""
+        self._stalls.notice(self._batches, now)
 
     def next_work(self, now: float) -> Work | None:
         """Take a slot for the most urgent work; None: no slot is free, or nothing waits."""
@@ -155,6 +165,9 @@ class Dispatcher:
         self, batch: Batch, generations: Sequence[Generation], seconds: float, now: float
     ) -> None:
         """Take the outputs of a batch, which ran for `seconds` and ended at `now`."""
+        if self._stalls.ended(batch):
+            self._free(batch)
+            return
         if len(generations) != len(batch.items):
             self.failed(batch, RuntimeError("the engine lost outputs"), now)
             return
@@ -203,7 +216,9 @@ class Dispatcher:
 
     def failed(self, batch: Batch, error: Exception, now: float) -> None:
         """Take back a batch whose engine call raised."""
-        self.recovery.accuse(self._free(batch), batch.items, error, now)
+        lane = self._free(batch)
+        if not self._stalls.ended(batch):
+            self.recovery.accuse(lane, batch.items, error, now)
 
     def probed(self, probe: Probe, *, sound: bool, now: float) -> None:
         """Take back the slot of a golden input, with its verdict."""

@@ -53,6 +53,7 @@ class Lane:
         self.running = 0
         self.caring = False
         """A golden input runs on its engine, or the engine is being rebuilt."""
+        self.caring_since = 0.0
         self.health = Health.UP
         self.rebuild_at = math.inf
         self.attempts = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khulasa_server.errors import InternalError, Reason
-from khulasa_server.scheduling.board import engine_failed, late
+from khulasa_server.scheduling.board import engine_failed, engine_hangs, late
 from khulasa_server.scheduling.items import State
 from khulasa_server.scheduling.lane import Health
 from khulasa_server.scheduling.types import Drop
@@ -50,10 +50,10 @@ class Recovery:
             if lane.caring or lane.leaving:
                 continue
             if lane.health is Health.SUSPECT:
-                lane.caring = True
+                lane.caring, lane.caring_since = True, now
                 return Probe(lane.name)
             if lane.health is Health.DOWN and not lane.running and lane.rebuild_at <= now:
-                lane.caring = True
+                lane.caring, lane.caring_since = True, now
                 return Rebuild(lane.name)
         return None
 
@@ -81,7 +81,7 @@ class Recovery:
         """Take the verdict of a golden input."""
         lane = self._board.lanes[probe.model]
         lane.caring = False
-        if lane.leaving:
+        if lane.leaving or lane.health is Health.DOWN:
             return
         if not sound:
             self._fall(lane, now)
@@ -106,6 +106,18 @@ class Recovery:
             failure = InternalError(Reason.INTERNAL, "the engine failed on one input")
             failure.__cause__ = error
             self._board.settle(waiter, failure, "poisoned")
+
+    def hang(self, lane: Lane, items: Iterable[Item], now: float) -> None:
+        """Give up on a batch, or a golden input, that does not end, and on its engine.
+
+        Nothing can end it; its slot stays taken. The engine is rebuilt once it has ended.
+        """
+        for item in items:
+            self._board.desert(
+                item, Drop.ENGINE_FAILED, lambda: engine_hangs(lane.name, lane.backoff)
+            )
+        if lane.health is not Health.DOWN:
+            self._fall(lane, now)
 
     def _fall(self, lane: Lane, now: float) -> None:
         lane.fall(now)

@@ -164,6 +164,7 @@ class SchedulerSettings:
         batch_seconds: no batch of several items is predicted to run longer.
         bulk_batch_seconds: the same for bulk, shorter: an interactive call may have to wait for it.
         bulk_share: part of the engine's time that bulk gets while interactive work waits.
+        stall_seconds: beyond ten times what was predicted, after which a batch counts as hung.
     """
 
     slots: int = 1
@@ -173,6 +174,7 @@ class SchedulerSettings:
     batch_seconds: float = 1.0
     bulk_batch_seconds: float = 0.5
     bulk_share: float = 0.1
+    stall_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
