@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread for whatever brings OpenMP: two of them on a busy core are 20 times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check unit parity bench scaling proto bundles format lint clean
+.PHONY: help demo test check unit parity faults bench scaling proto bundles format lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ $(PARITY)/installed: pyproject.toml proto/pyproject.toml
 
 bench: $(VENV)/developed $(PARITY)/installed ## Measure speed and memory as ratios; results in build/bench
 	@$(BIN)/python -m tests.load.bench $(BENCH_FLAGS)
+
+faults: $(VENV)/developed ## Break things under load: replicas, engines, callers
+	@$(BIN)/python -m pytest tests/faults tests/integration/test_engine_faults.py --numprocesses 0 --timeout 300
 
 scaling: $(PARITY)/installed ## Simulate how the service scales, after make bench
 	@$(PARITY)/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[bench]'
