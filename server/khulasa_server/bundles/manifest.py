@@ -114,6 +114,16 @@ class Tokenizer(_Part):
     """What the model card asks for before SentencePiece."""
 
 
+class VowelMarks(_Part):
+    """What is done about Arabic vowel marks before the tokenizer, and what was measured."""
+
+    policy: Literal["keep", "remove", "remove_when_vocalized"] = "keep"
+    pieces_per_word_kept: float = 0.0
+    """Of fully vocalized Arabic; 0: not measured."""
+    pieces_per_word_removed: float = 0.0
+    """Of the same text without its marks."""
+
+
 class Trimming(_Part):
     """What was left out of the checkpoint's vocabulary."""
 
@@ -179,6 +189,7 @@ class Manifest(_Part):
     limits: Limits
     generation: Generation
     tokenizer: Tokenizer
+    vowel_marks: VowelMarks = VowelMarks()
     files: dict[RelativePath, File]
     """Every file of the bundle but the manifest itself."""
     tools: dict[str, str]

@@ -1,32 +1,32 @@
-"""URLs, addresses, tags and emoji, which translation must leave as they are."""
+"""URLs, addresses, tags, mentions and emoji, which translation must leave as they are."""
 
 from __future__ import annotations
 
-import re
-
-import regex
+from collections import Counter
 
 from khulasa_server.guards.findings import Finding, Kind, excerpt
-from khulasa_server.text.spans import Span
-
-_ENTITY = regex.compile(
-    r"(?:https?://|www\.)[^\s<>«»\"]*[\w/]"
-    r"|(?<!\w)[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
-    r"|(?<!\w)[#@][\w\p{M}]+"
-    # Digits, '#' and '©' are pictographic too and common in prose: only what shows as a picture.
-    r"|\p{Regional_Indicator}{2}|\p{Emoji_Presentation}(?:\uFE0F|\p{EMod}|\u200D\p{Extended_Pictographic})*"
-    r"|\p{Extended_Pictographic}\uFE0F"
-)
-# Almost no text holds any: whether to look at all is asked of the faster engine.
-_HINT = re.compile(r"[@#\uFE0F\u231A-\u2BFF\U0001F000-\U0001FAFF]|://|www\.")
+from khulasa_server.text import verbatim
 
 
 def find_missing_entities(source: str, output: str) -> list[Finding]:
-    """What `source` holds of these and `output` does not hold letter by letter."""
-    if _HINT.search(source) is None:
-        return []
-    return [
-        Finding(Kind.ENTITY_MISSING, Span(*match.span()), None, excerpt(match.group()))
-        for match in _ENTITY.finditer(source)
-        if match.group() not in output
-    ]
+    """What `source` holds of these and `output` does not hold, letter by letter, as often."""
+    told: Counter[str] = Counter()
+    missing = []
+    for span in verbatim.runs(source):
+        run = span.of(source)
+        told[run] += 1
+        if output.count(run) < told[run]:
+            missing.append(Finding(Kind.ENTITY_MISSING, span, None, excerpt(run)))
+    return missing
+
+
+def without_entities(source: str, output: str) -> tuple[str, str]:
+    """Both with spaces, as many as it has code points, for whatever is meant to be in both.
+
+    What is copied on purpose is no untranslated word, no foreign letter and no number.
+    """
+    for span in verbatim.runs(source):
+        run, blank = span.of(source), " " * len(span)
+        source = source[: span.start] + blank + source[span.end :]
+        output = output.replace(run, blank, 1)
+    return source, output

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khulasa_server.guards.copying import find_copied, find_foreign_letters
-from khulasa_server.guards.entities import find_missing_entities
+from khulasa_server.guards.entities import find_missing_entities, without_entities
 from khulasa_server.guards.findings import Finding, Kind
 from khulasa_server.guards.length import (
     find_empty,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _WEIGHTS = {
+    Kind.ENTITY_MISSING: 128,
     Kind.EMPTY_OUTPUT: 64,
     Kind.UNTRANSLATED: 32,
     Kind.REPETITION: 16,
@@ -30,11 +31,12 @@ _WEIGHTS = {
     Kind.WRONG_SCRIPT: 8,
     Kind.SENTINEL: 8,
 }
-"""Degeneration. An output that says nothing is worse than one that says a part; a loop or a cut
-worse than a blemish in an output that says all."""
+"""Degeneration. What must be copied can always be: no output without it is better than one with
+it. An output that says nothing is worse than one that says a part; a loop or a cut worse than a
+blemish in an output that says all."""
 
 _SLIGHT = 1
-"""Any other finding: a number or an address that another decoding may or may not bring back."""
+"""Any other finding, such as a number that is not in the output."""
 
 
 def judge_translation(
@@ -52,8 +54,10 @@ def judge_translation(
     Returns:
         Findings with spans in `source` and `output`; none for a good translation.
     """
+    lost = find_missing_entities(source, output)
+    source, output = without_entities(source, output)
     if empty := find_empty(source, output):
-        return empty
+        return [*lost, *empty]
     copied = find_copied(source, output, source_language, target_language)
     found = [
         *copied,
@@ -61,7 +65,7 @@ def judge_translation(
         *find_truncated(output, cut=cut),
         *find_length(source, output, source_language, target_language),
         *find_sentinels(source, output),
-        *find_missing_entities(source, output),
+        *lost,
     ]
     # A copy has every number, and a wrong one says no more about it.
     if not any(finding.kind is Kind.UNTRANSLATED for finding in copied):
@@ -96,8 +100,15 @@ def judge_summary(source: str, output: str, *, cut: bool, language: str) -> list
 
 
 def needs_retry(findings: Iterable[Finding]) -> bool:
-    """Whether decoding again and stricter is worth its cost: the output degenerated."""
+    """Whether decoding again is worth its cost: the output degenerated, or lost an address."""
     return any(finding.kind in _WEIGHTS for finding in findings)
+
+
+def is_degenerate(findings: Iterable[Finding]) -> bool:
+    """Whether decoding again has to be stricter."""
+    return any(
+        finding.kind in _WEIGHTS and finding.kind is not Kind.ENTITY_MISSING for finding in findings
+    )
 
 
 def severity(findings: Iterable[Finding]) -> int:

@@ -11,7 +11,7 @@ from khulasa_server.errors import InvalidRequestError, Reason
 from khulasa_server.scheduling.types import Stage
 from khulasa_server.tasks.catalog import SUMMARY_FIELDS, TRANSLATION_FIELDS, match
 from khulasa_server.tasks.values import ModelRef
-from khulasa_server.text.normalization import Policy, normalize
+from khulasa_server.text.normalization import Marks, Policy, normalize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,8 @@ class Route:
 
     @property
     def _policy(self) -> Policy:
-        return Policy(keep_joiners=self.source in JOINER_LANGUAGES)
+        marks = Marks(self.manifest.vowel_marks.policy)
+        return Policy(marks, keep_joiners=self.source in JOINER_LANGUAGES)
 
     def stage(self, code_points: int) -> Stage:
         """Work of reading so many code points, for admission."""

@@ -10,9 +10,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from khulasa_server.engines.base import Finish
-from khulasa_server.guards.judge import judge_translation, needs_retry, severity
+from khulasa_server.guards.judge import (
+    is_degenerate,
+    judge_translation,
+    needs_retry,
+    severity,
+)
+from khulasa_server.tasks.parts import around, as_copied, as_part, find_lost
+from khulasa_server.tasks.planning import Planned, plan_parts
 from khulasa_server.tasks.values import Outcome, Usage
-from khulasa_server.text.fitting import fit
+from khulasa_server.text.assembly import assemble
 from khulasa_server.text.spans import Span
 
 if TYPE_CHECKING:
@@ -21,7 +28,6 @@ if TYPE_CHECKING:
     from khulasa_server.engines.base import GenerationOptions, Tokens
     from khulasa_server.guards.findings import Finding
     from khulasa_server.scheduling import Completion, Ticket
-    from khulasa_server.tasks.planning import Planned
     from khulasa_server.tasks.routing import Route
     from khulasa_server.tasks.values import Options
     from khulasa_server.tasks.watcher import Watcher
@@ -109,52 +115,84 @@ class SegmentRunner:
         return (self.run(text, piece, first + i) for i, piece in enumerate(planned))
 
     async def run(self, text: str, piece: Planned, order: int) -> Done:
-        """Translate one segment, once more and stricter where the guards ask for it."""
+        """Translate one segment, once more where the guards ask for it."""
         source = piece.span.of(text)
         if piece.tokens is None:
             return Done(source, Outcome.COPIED, None, (), Usage())
-        first = await self._attempt(source, [piece.tokens], order, strict=False)
-        if not needs_retry(first.findings):
+        whole = replace(piece, span=Span(0, len(source)))
+        first = await self._attempt(source, [whole], order, self._generation)
+        lost = find_lost(source, first.findings)
+        if not (lost or needs_retry(first.findings)):
             return self._told(first)
         self.watcher.retried(self.route.model.name, first.findings[0].kind.value)
-        inputs = self._halves(source, piece.tokens) if _is_cut(first) else [piece.tokens]
-        second = await self._attempt(source, inputs, order, strict=True)
+        parts = self._smaller(source, whole, first, lost)
+        strict = is_degenerate(first.findings)
+        generation = stricter(self._generation) if strict else self._generation
+        second = await self._attempt(source, parts, order, generation, retry=True)
         return self._told(_better(first, second))
+
+    @property
+    def _generation(self) -> GenerationOptions:
+        return self.route.generation
 
     def _told(self, done: Done) -> Done:
         for finding in done.findings:
             self.watcher.found(self.route.model.name, finding.kind.value)
         return done
 
-    async def _attempt(
-        self, source: str, inputs: list[Tokens], order: int, *, strict: bool
-    ) -> Done:
-        usage = Usage(retries=int(strict))
-        completions = await asyncio.gather(
-            *(self._submit(tokens, order, strict=strict) for tokens in inputs)
-        )
-        for tokens, completion in zip(inputs, completions, strict=True):
-            usage.count(completion, len(tokens))
-        return self._judged(source, completions, usage)
+    def _smaller(
+        self, source: str, whole: Planned, first: Done, lost: Sequence[Span]
+    ) -> list[Planned]:
+        """What a second attempt runs on: what was lost is set apart, what was cut comes in two."""
+        if lost:
+            return around(source, lost, self.route)
+        tokens = len(whole.tokens or ())
+        if not _is_cut(first) or tokens < MIN_SPLIT_TOKENS:
+            return [whole]
+        return plan_parts(source, whole.span, math.ceil(tokens / 2) + 1, self.route)
 
-    def _submit(self, tokens: Tokens, order: int, *, strict: bool) -> asyncio.Future[Completion]:
-        generation = self.route.generation
+    async def _attempt(
+        self,
+        source: str,
+        parts: Sequence[Planned],
+        order: int,
+        generation: GenerationOptions,
+        *,
+        retry: bool = False,
+    ) -> Done:
+        """Every part run, or copied, and put where it was."""
+        running = [part for part in parts if part.tokens is not None]
+        completions = await asyncio.gather(
+            *(self._submit(part.tokens or (), order, generation, retry=retry) for part in running)
+        )
+        usage = Usage(retries=int(retry))
+        for part, completion in zip(running, completions, strict=True):
+            usage.count(completion, len(part.tokens or ()))
+        outputs = dict(zip(map(id, running), completions, strict=True))
+        texts = [_text(source, part, outputs.get(id(part)), self.route) for part in parts]
+        text = assemble(source, [part.span for part in parts], texts).text.strip()
+        return self._judged(source, text, completions, usage)
+
+    def _submit(
+        self, tokens: Tokens, order: int, generation: GenerationOptions, *, retry: bool
+    ) -> asyncio.Future[Completion]:
         if self.options.max_output_tokens is None:
             most = output_limit(len(tokens), generation.max_output_tokens)
             generation = replace(generation, max_output_tokens=most)
         return self.ticket.submit(
             self.route.model.name,
             tokens,
-            stricter(generation) if strict else generation,
+            generation,
             order=order,
             cache_mode=self.options.cache_mode,
             deterministic=self.options.deterministic,
-            retry=strict,
+            retry=retry,
         )
 
-    def _judged(self, source: str, completions: list[Completion], usage: Usage) -> Done:
+    def _judged(
+        self, source: str, text: str, completions: Sequence[Completion], usage: Usage
+    ) -> Done:
         outputs = [completion.generation for completion in completions]
-        text = " ".join(filter(None, (output.text.strip() for output in outputs)))
         cut = any(output.finish is Finish.LENGTH for output in outputs)
         tokens = sum(output.output_tokens for output in outputs)
         score = sum(output.score * output.output_tokens for output in outputs) / max(tokens, 1)
@@ -168,13 +206,14 @@ class SegmentRunner:
         outcome = Outcome.TRUNCATED if cut else Outcome.TRANSLATED
         return Done(text, outcome, score, tuple(found), usage)
 
-    def _halves(self, source: str, tokens: Tokens) -> list[Tokens]:
-        """The segment in two, where it is long enough to have a place to split."""
-        if len(tokens) < MIN_SPLIT_TOKENS:
-            return [tokens]
-        limit = math.ceil(len(tokens) / 2) + 1
-        parts = fit(source, Span(0, len(source)), limit, self.route.count)
-        return self.route.tokenize([part.of(source) for part in parts])
+
+def _text(source: str, part: Planned, completion: Completion | None, route: Route) -> str:
+    """What stands in the output for a part of a segment."""
+    own = part.span.of(source)
+    if completion is None:
+        return as_copied(own, route)
+    written = part.masked.restore(completion.generation.text.strip())
+    return written if len(own) == len(source) else as_part(source, part.span, written)
 
 
 def _is_cut(done: Done) -> bool:

@@ -1,14 +1,23 @@
-"""What is never translated, whatever its letters: addresses, mentions, emoji."""
+"""What is never translated, whatever its letters: addresses, tags, mentions, emoji."""
 
 from __future__ import annotations
 
 import regex
 
+from khulasa_server.text.spans import Span
+
 # Arabic marks end an address: they cannot be part of one, and writers leave no space before them.
-_ADDRESS = r"(?:(?:https?|ftp)://|www\.)[^\s،؛؟«»]+"
+# Neither are brackets that it does not open itself, nor marks that no letter follows.
+_IN_ADDRESS = r"[^\s،؛؟«»<>\"()]|\([^\s()]*+\)"
+_ADDRESS = (
+    rf"(?:(?:https?|ftp)://|www\.)(?:{_IN_ADDRESS})*(?:[\w/=&#%~+-]|\([^\s()]*+\))"
+    r"|(?<![\w@.-])(?:[A-Za-z0-9-]{1,63}\.){1,8}"
+    r"(?:com|org|net|edu|gov|info|io|int|mil|app|dev|[a-z]{2}(?=/))(?![\w-])(?:/[A-Za-z0-9/_.%~-]*[\w/])?"
+)
 # Bounded, so that a word of thousands of letters costs no more than its length.
 _MAIL = r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+"
-_MENTION = r"@\w{1,64}"
+_MENTION = r"(?<!\w)@\w{1,64}"
+_TAG = r"(?<![\w&])\#(?=[\w\p{M}]*\p{L})[\w\p{M}\u200c]{1,100}"
 _EMOJI_HEAD = r"[\p{Extended_Pictographic}\p{Regional_Indicator}]|[0-9#*]\ufe0f?\u20e3"
 _EMOJI_TAIL = (
     r"[\p{Extended_Pictographic}\p{Regional_Indicator}\p{Emoji_Modifier}"
@@ -18,8 +27,10 @@ _EMOJI_TAIL = (
 EMOJI = rf"(?:{_EMOJI_HEAD})(?:{_EMOJI_TAIL})*+"
 """Pattern of a run of emoji, with their joiners, modifiers and flags."""
 
-_ANY = rf"(?:{_ADDRESS}|{_MAIL}|{_MENTION}|{EMOJI})"
+_ANY = rf"(?:{_ADDRESS}|{_MAIL}|{_MENTION}|{_TAG}|{EMOJI})"
 _VERBATIM = regex.compile(_ANY)
+# Signs that are pictographs to Unicode and marks to writers: within a sentence they are prose.
+_PROSE_SIGN = regex.compile(r"[©®™‼⁉ℹ↔-↪]+")
 # Brackets and stops that touch an address stay with it.
 _TOKEN = rf"[(\[<«\"“]*{_ANY}[)\]>»\"”.,،؛:!?؟…]*"
 _LEADING = regex.compile(rf"(?:{EMOJI}|{_TOKEN}(?:\s+|$))(?:\s*(?:{EMOJI}|{_TOKEN}(?:\s+|$)))*+")
@@ -28,12 +39,25 @@ _LAST_TOKEN = regex.compile(r"(?r)\S+\Z")
 _LAST_EMOJI = regex.compile(rf"(?r)(?:{_EMOJI_TAIL})+\Z")
 _EMOJI = regex.compile(EMOJI)
 # A quick no for nearly every text.
-_HINT = regex.compile(r"[@\p{Extended_Pictographic}\p{Regional_Indicator}\u20e3]|://|www\.")
+_HINT = regex.compile(
+    r"[@\#\p{Extended_Pictographic}\p{Regional_Indicator}\u20e3]|://|www\.|\.[a-z]{2}"
+)
 
 
 def without(text: str) -> str:
-    """`text` with every address, mention and emoji replaced by a space."""
+    """`text` with every address, tag, mention and emoji replaced by a space."""
     return _VERBATIM.sub(" ", text) if _HINT.search(text) else text
+
+
+def runs(text: str) -> list[Span]:
+    """Every address, tag, mention and run of emoji in `text`, in order."""
+    if not _HINT.search(text):
+        return []
+    return [
+        Span(*match.span())
+        for match in _VERBATIM.finditer(text)
+        if not _PROSE_SIGN.fullmatch(match[0])
+    ]
 
 
 def core(text: str, start: int, end: int) -> tuple[int, int]:

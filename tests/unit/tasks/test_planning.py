@@ -111,3 +111,37 @@ def test_more_output_than_a_model_has_is_refused(office: Office) -> None:
         route_summary(office.desk.catalog, "ar", Options(max_output_tokens=129))
     assert caught.value.reason is Reason.OPTION_INVALID
     assert caught.value.metadata == {"limit": "128", "actual": "129"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "read"),
+    [
+        ("keep", "كَتَبَ الوَلَدُ قدّم"),
+        ("remove", "كتب الولد قدم"),
+        ("remove_when_vocalized", "كتب الولد قدم"),
+    ],
+)
+def test_vowel_marks_are_read_as_the_manifest_says(
+    make_office: Callable[..., Office],
+    make_manifest: Callable[..., Manifest],
+    policy: str,
+    read: str,
+) -> None:
+    """The model reads what its bundle asks for; spans stay those of the marked original."""
+    office = make_office(make_manifest(Task.TRANSLATE, vowel_marks={"policy": policy}))
+    text = "كَتَبَ الوَلَدُ قدّم"
+    route = route_translation(office.desk.catalog, "ar", "en", Options())
+    assert route.tokenize([text]) == office.engines[route.model.name].tokenize([read])
+    (translation,), _ = office.translate(text)
+    assert [segment.source.of(text) for segment in translation.segments] == [text]
+
+
+def test_a_newspaper_keeps_its_few_marks(
+    make_office: Callable[..., Office], make_manifest: Callable[..., Manifest]
+) -> None:
+    """A mark that tells two words apart is read where vocalized text would lose its marks."""
+    policy = {"policy": "remove_when_vocalized"}
+    office = make_office(make_manifest(Task.TRANSLATE, vowel_marks=policy))
+    text = "قدّم المدير شكره إلى مُدرّسة المدينة"
+    route = route_translation(office.desk.catalog, "ar", "en", Options())
+    assert route.tokenize([text]) == office.engines[route.model.name].tokenize([text])

@@ -193,14 +193,14 @@ def test_two_long_lines_are_not_wrapped_prose() -> None:
     [
         ("انظر https://a.b/c?d=1&e=2.", ["انظر", "https://a.b/c?d=1&e=2."]),
         ("راسل a.b@c.com", ["راسل", "a.b@c.com"]),
-        ("@user شكرا لك 😀😀 #وسم", ["@user", "شكرا لك 😀😀 #وسم"]),
+        ("@user شكرا لك 😀😀 #وسم", ["@user", "شكرا لك", "😀😀 #وسم"]),
         ("شكرا😀 https://a.b @c", ["شكرا", "😀 https://a.b @c"]),
         ("زر www.a.com/ب?x=1 اليوم", ["زر www.a.com/ب?x=1 اليوم"]),
         ("@a @b", ["@a @b"]),
     ],
 )
 def test_addresses_at_the_edge_are_segments_of_their_own(text: str, expected: list[str]) -> None:
-    """Addresses, mentions and emoji beside a sentence are apart, and never cut."""
+    """Addresses, tags, mentions and emoji beside a sentence are apart, and never cut."""
     assert segments(text) == expected
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from khulasa_server.bundles.building import card as cards
-from khulasa_server.bundles.building import defaults, machine, network
+from khulasa_server.bundles.building import defaults, diacritics, machine, network
 from khulasa_server.bundles.building.languages import canonical
 from khulasa_server.bundles.building.profiles import profile_of
 from khulasa_server.bundles.building.tools import versions
@@ -136,6 +136,7 @@ def draft(
     for file, content in selection.tokenizer.items():
         (stage / file).write_bytes(content)
     trimming = _trimming(stage, checkpoint, selection, options)
+    tokenizer = _TOKENIZERS[checkpoint.architecture]
     _write_texts(stage, checkpoint, cards.notice(name, source, options.quantization), options)
     return Manifest(
         name=name,
@@ -154,7 +155,8 @@ def draft(
         trimming=trimming,
         limits=defaults.limits(checkpoint),
         generation=defaults.generation(checkpoint),
-        tokenizer=_TOKENIZERS[checkpoint.architecture],
+        tokenizer=tokenizer,
+        vowel_marks=diacritics.measure(stage / tokenizer.source, read),
         files=_files(stage),
         tools=_tools(),
         cpu=machine.fingerprint(stage / MODEL_DIRECTORY),
