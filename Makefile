@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread for whatever brings OpenMP: two of them on a busy core are 20 times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check unit parity faults bench scaling proto bundles format lint clean
+.PHONY: help demo test check unit parity faults bench scaling image-proof proto bundles format lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,7 @@ check: $(VENV)/developed
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python proto/contract.py lint breaking check
+	@$(BIN)/hadolint --failure-threshold style Dockerfile
 
 unit: $(VENV)/developed
 	@$(BIN)/python tests/tools/install_prometheus.py
@@ -73,6 +74,10 @@ scaling: $(PARITY)/installed ## Simulate how the service scales, after make benc
 
 parity: $(PARITY)/installed ## Compare with transformers as the reference (installs torch)
 	@$(PARITY)/bin/python -m pytest tests/parity --numprocesses 0
+
+image-proof: $(VENV)/developed ## Run the Dockerfile's steps in chroots and serve from them (needs root)
+	@$(PIP) install --editable '.[image]'
+	@timeout 3600 $(BIN)/python -m tests.image.prove $(IMAGE_FLAGS)
 
 proto: $(VENV)/developed ## Generate the code from proto/khulasa/v1
 	@$(BIN)/python proto/contract.py lint generate

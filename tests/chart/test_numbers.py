@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from khulasa_server.config import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ROOT = Path(__file__).parents[2]
+DEFAULTS = yaml.safe_load((ROOT / "helm/khulasa/values.yaml").read_text("utf-8"))
 MATRIX = sorted((Path(__file__).parent / "matrix").glob("*.yaml"))
 SURPLUS = 10
 """Seconds beyond delay and grace: an engine ends its batch, ports close."""
@@ -153,6 +156,8 @@ def test_threads_that_are_set_win(render: Callable[..., Any]) -> None:
 
 
 UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}
+ROUNDED = 64 << 20
+"""Limits are multiples of so many bytes."""
 
 
 def bytes_of(quantity: str) -> int:
@@ -162,19 +167,48 @@ def bytes_of(quantity: str) -> int:
     return int(match[1]) * UNITS[match[2]]
 
 
-@pytest.mark.parametrize(
-    ("values", "resident", "largest"),
-    [("default", 194_000_000, 10_000_000), ("build", 608_000_000, 251_000_000)],
-)
+@pytest.mark.parametrize(("values", "preset"), [("default", "demo"), ("build", "production")])
 def test_memory_has_room_for_the_largest_bundle_twice(
-    values: str, resident: int, largest: int, render: Callable[..., Any]
+    values: str, preset: str, render: Callable[..., Any]
 ) -> None:
-    """The limit holds what was measured, the cache and a second copy, with a quarter to spare."""
+    """The limit holds what was measured and a second copy, a quarter to spare, and the cache."""
     release = render(next(path for path in MATRIX if path.stem == values))
-    resources = release.server["resources"]
-    needed = resident + int(release.settings["KHULASA_CACHE_BYTES"]) + largest
-    assert bytes_of(resources["limits"]["memory"]) >= 1.25 * needed
-    assert bytes_of(resources["requests"]["memory"]) >= resident
+    resources, cache = release.server["resources"], int(release.settings["KHULASA_CACHE_BYTES"])
+    measured = DEFAULTS["models"]["presets"][preset]
+    busy, largest = measured["busyMB"] * 1e6, measured["largestMB"] * 1e6
+    assert bytes_of(resources["limits"]["memory"]) >= 1.25 * (busy + largest) + cache
+    assert bytes_of(resources["requests"]["memory"]) >= busy + cache
+    assert resources["requests"]["cpu"] == str(measured["cores"])
+    assert resources["limits"]["cpu"] == str(measured["mostCores"])
+
+
+def test_the_demonstration_fits_as_the_bundles_are() -> None:
+    """The largest embedded bundle is not larger than its preset says."""
+    sizes = [
+        sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
+        for bundle in (ROOT / "server/khulasa_server/bundles/demo").iterdir()
+        if (bundle / "manifest.json").is_file()
+    ]
+    assert max(sizes) <= DEFAULTS["models"]["presets"]["demo"]["largestMB"] * 1e6
+
+
+@pytest.mark.parametrize(
+    ("change", "more"),
+    [
+        ({"server": {"cacheBytes": 67_108_864 + (1 << 30)}}, 1 << 30),
+        ({"server": {"maxConnections": 1_000 + (1 << 14)}}, 1 << 30),
+        ({"models": {"presets": {"demo": {"largestMB": 11 + 800}}}}, 10**9),
+        ({"models": {"presets": {"demo": {"busyMB": 244 + 800}}}}, 10**9),
+    ],
+)
+def test_memory_follows_what_takes_it(
+    change: dict[str, Any], more: int, render: Callable[..., Any]
+) -> None:
+    """A larger cache, more connections or larger models raise the limit by as much."""
+    before, after = (
+        bytes_of(render(values).server["resources"]["limits"]["memory"]) for values in ({}, change)
+    )
+    assert abs(after - before - more) <= ROUNDED
 
 
 def test_autoscalers_look_at_interactive_work_alone(render: Callable[..., Any]) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import random
 import re
-import socket
 import threading
-import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.chart.fleet import Fleet, addresses, handled, load, until
 
-from khulasa_client import Client, KhulasaError
+from khulasa_client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Object = dict[str, Any]
+    from tests.chart.pods import Pod
+
+    from khulasa_client import Translation
 
 VALUES = {
     "replicaCount": 3,
@@ -32,62 +32,12 @@ VALUES = {
     },
     "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}},
 }
-HANDLED = re.compile(
-    r'^grpc_server_handled_total\{grpc_code="OK",grpc_method="Translate",.*\} (\S+)$', re.MULTILINE
-)
-CALLERS = 2
-PACE = 0.002
-"""Seconds between two calls of a caller, so that pods that start get a core too."""
-SENTENCES = ("كيف حالك اليوم؟", "ذهب الولد إلى المدرسة", "أين يقع المتحف الكبير؟", "شكرا جزيلا لك")
+IN_FLIGHT = re.compile(r"^khulasa_requests_in_flight\{.*\} (\S+)$", re.MULTILINE)
 
 
-def addresses(number: int) -> list[str]:
-    """Addresses like those of pods: an IP each, with a port that was free a moment ago."""
-    pick = random.Random()  # noqa: S311 - two runs on one machine must differ
-    found = []
-    for _ in range(number):
-        host = f"127.{pick.randrange(1, 255)}.{pick.randrange(1, 255)}.{pick.randrange(1, 255)}"
-        with socket.create_server((host, 0)) as listener:
-            found.append(f"{host}:{listener.getsockname()[1]}")
-    return found
-
-
-def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Ask as a kubelet does, again and again, but not for longer."""
-    end, pause = time.monotonic() + seconds, threading.Event()
-    while not condition():
-        assert time.monotonic() < end, f"{what} took more than {seconds} s"
-        pause.wait(0.05)
-
-
-class Fleet:
-    """Pods of one release.
-
-    Args:
-        node: where they run.
-        release: what they run.
-        stack: ends those that still run.
-    """
-
-    def __init__(self, node: Any, release: Any, stack: ExitStack) -> None:  # noqa: ANN401 - classes of conftest
-        self._node, self._release, self._stack = node, release, stack
-
-    def start(self, address: str) -> Any:  # noqa: ANN401 - the same
-        """Start a pod with an address for gRPC."""
-        pod = self._node.start(self._release, address, *addresses(1))
-        self._stack.enter_context(pod.process)
-        self._stack.callback(pod.process.kill)
-        return pod
-
-    def await_ready(self, pod: Any) -> None:  # noqa: ANN401 - the same
-        """Wait as long as the startup probe does; what was seen meanwhile must be in order."""
-        probe = self._release.server["startupProbe"]
-        seconds = probe["periodSeconds"] * probe["failureThreshold"]
-        until(lambda: pod.probe("startup") == 200, seconds, "the start")
-
-    def drain(self, pod: Any) -> None:  # noqa: ANN401 - the same
-        """Delete a pod: it must end by itself, within its grace period."""
-        assert pod.stop(self._release.pod["terminationGracePeriodSeconds"]) == 0
+def in_flight(pod: Pod) -> float:
+    """Requests that a pod works on."""
+    return sum(map(float, IN_FLIGHT.findall(pod.get("/metrics")[1])))
 
 
 @pytest.fixture
@@ -97,53 +47,51 @@ def fleet(render: Callable[..., Any], node: Callable[..., Any]) -> Iterator[Flee
         yield Fleet(node({}), render(VALUES), stack)
 
 
-@contextmanager
-def load(targets: list[str]) -> Iterator[list[int]]:
-    """Calls one after the other over all addresses; counts answers, and none may fail."""
-    stop, failures, answered = threading.Event(), list[KhulasaError](), [0] * CALLERS
-
-    def call(client: Client, caller: int) -> None:
-        while not stop.wait(PACE):
-            try:
-                client.translate(random.choice(SENTENCES), timeout=30)  # noqa: S311 - any will do
-                answered[caller] += 1
-            except KhulasaError as error:
-                failures.append(error)
-
-    with Client("ipv4:" + ",".join(targets)) as client:
-        threads = [threading.Thread(target=call, args=(client, each)) for each in range(CALLERS)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield answered
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-    assert failures == []
-
-
-def handled(pod: Any) -> float:  # noqa: ANN401 - a class of conftest
-    """Translations that a pod has answered."""
-    return sum(map(float, HANDLED.findall(pod.get("/metrics")[1])))
-
-
 def test_probes_tell_starting_serving_and_draining_apart(fleet: Fleet) -> None:
     """Alive throughout; ready after the models are proven and, under load, until SIGTERM."""
     (address,) = addresses(1)
-    pod = fleet.start(address)
+    pod, kubelet = fleet.start(address)
     until(lambda: pod.probe("liveness") == 200, 60, "the first port")
-    assert pod.probe("startup") in {200, 503}
-    fleet.await_ready(pod)
+    assert pod.probe("startup") == 503
+    assert not kubelet.ready
+    fleet.await_ready(kubelet)
 
-    with load([address]) as answered:
-        until(lambda: sum(answered) >= 5, 60, "the first answers")
-        assert (pod.probe("readiness"), pod.probe("liveness")) == (200, 200)
+    with load([address]) as calls:
+        until(lambda: calls.answered >= 5 and len(kubelet.seen["liveness"]) >= 3, 60, "some load")
+    assert set(kubelet.seen["readiness"]) == set(kubelet.seen["liveness"]) == {200}
 
+    kubelet.delete()
     pod.process.terminate()
     until(lambda: pod.probe("readiness") == 503, 10, "turning unready")
     assert pod.probe("liveness") == 200
-    fleet.drain(pod)
+    fleet.drain(pod, kubelet)
+
+
+def test_a_pod_on_its_way_out_answers_what_it_was_asked(fleet: Fleet) -> None:
+    """Calls that come during the delay, and one that outlasts it, are answered; then it ends."""
+    (address,) = addresses(1)
+    pod, kubelet = fleet.start(address)
+    fleet.await_ready(kubelet)
+    texts = [f"ذهب الولد رقم {number} إلى المدرسة" for number in range(128)]
+    translated: list[Translation] = []
+
+    with Client(f"ipv4:{address}") as patient:
+        ask = lambda: translated.extend(patient.translate_many(texts, timeout=30))  # noqa: E731 - one thought
+        caller = threading.Thread(target=ask)
+        caller.start()
+        until(lambda: in_flight(pod) > 0, 60, "the long call")
+        with load([address]) as calls:
+            kubelet.delete()
+            pod.process.terminate()
+            until(lambda: pod.probe("readiness") == 503, 10, "turning unready")
+            assert caller.is_alive()
+            before = calls.answered
+            until(lambda: calls.answered > before, 10, "an answer during the delay")
+            # By now a cluster has taken the pod from its Services: nobody asks any more.
+            calls.stop()
+        fleet.drain(pod, kubelet)
+        caller.join()
+    assert len([each for each in translated if each.text]) == len(texts)
 
 
 @pytest.mark.timeout(300)
@@ -157,15 +105,16 @@ def test_a_rolling_update_fails_no_request(fleet: Fleet) -> None:
     """Three pods are replaced, one after the other, under load: every call is answered."""
     old, new = addresses(3), addresses(3)
     before = [fleet.start(address) for address in old]
-    for pod in before:
-        fleet.await_ready(pod)
-    with load([*old, *new]) as answered:
-        until(lambda: all(map(handled, before)), 60, "reaching every pod")
-        for pod, address in zip(before, new, strict=True):
-            after = fleet.start(address)
-            fleet.await_ready(after)
+    for _, kubelet in before:
+        fleet.await_ready(kubelet)
+    with load([*old, *new]) as calls:
+        until(lambda: all(handled(pod) for pod, _ in before), 60, "reaching every pod")
+        for (pod, kubelet), address in zip(before, new, strict=True):
+            after, its_kubelet = fleet.start(address)
+            fleet.await_ready(its_kubelet)
             # What minReadySeconds is for: clients have found the new pod before the old one goes.
             until(lambda: handled(after) > 0, 60, "reaching the new pod")  # noqa: B023 - asked here
-            fleet.drain(pod)
-        count = sum(answered)
-        until(lambda: sum(answered) > count + CALLERS, 60, "answers of new pods alone")
+            fleet.drain(pod, kubelet)
+            assert set(its_kubelet.seen["readiness"]) == {200}
+        count = calls.answered
+        until(lambda: calls.answered > count + 2, 60, "answers of new pods alone")

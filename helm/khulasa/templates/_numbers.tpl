@@ -23,14 +23,31 @@
 {{- max 1 (floor $cores | int64) -}}
 {{- end -}}
 
+{{/* As they were set, or as they follow from what was measured: the sums are told in values.yaml. */}}
 {{- define "khulasa.resources" -}}
+{{- $demo := .Values.models.presets.demo -}}
+{{- $production := .Values.models.presets.production -}}
+{{- $embedded := eq .Values.models.source "embedded" -}}
+{{- $busy := ternary $demo.busyMB $production.busyMB $embedded -}}
+{{- $largest := ternary $demo.largestMB $production.largestMB $embedded -}}
+{{- $cache := divf .Values.server.cacheBytes 1e6 -}}
+{{- $connections := mulf .Values.server.maxConnections 0.065536 -}}
+{{- $most := addf (addf $busy $largest | mulf 1.25) $cache $connections -}}
 {{- if .Values.resources -}}
 {{- toYaml .Values.resources -}}
-{{- else if eq .Values.models.source "embedded" -}}
-{{- toYaml .Values.models.presets.demo -}}
 {{- else -}}
-{{- toYaml .Values.models.presets.production -}}
+requests:
+  cpu: {{ ternary $demo.cores $production.cores $embedded | quote }}
+  memory: {{ include "khulasa.mebibytes" (addf $busy $cache) }}
+limits:
+  cpu: {{ ternary $demo.mostCores $production.mostCores $embedded | quote }}
+  memory: {{ include "khulasa.mebibytes" $most }}
 {{- end -}}
+{{- end -}}
+
+{{/* MB (10^6 bytes) as a quantity, rounded up to 64 Mi. */}}
+{{- define "khulasa.mebibytes" -}}
+{{- mul 64 (divf . 67.108864 | ceil | int64) }}Mi
 {{- end -}}
 
 {{- define "khulasa.threads" -}}

@@ -79,12 +79,12 @@ class Value:
         """Its path as `--set` takes it."""
         return ".".join(self.path)
 
-    def leaves(self) -> Iterator[Value]:
-        """Itself, or the leaves below."""
-        if not self.children:
+    def described(self) -> Iterator[Value]:
+        """Itself if there is something to say of it, then what is in it."""
+        if self.text or not self.children:
             yield self
         for child in self.children:
-            yield from child.leaves()
+            yield from child.described()
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of it; unknown keys are errors unless `extra` says otherwise."""
@@ -165,15 +165,16 @@ def readme(reader: Reader) -> str:
 
 
 def section(title: str, values: Sequence[Value]) -> str:
-    """One section of the README: a table of every leaf."""
-    rows = "".join(row(leaf) for value in values for leaf in value.leaves())
+    """One section of the README: a table of every value, and of mappings that are described."""
+    rows = "".join(row(each) for value in values for each in value.described())
     return f"\n## {title}\n\n| value | default | what it is |\n|---|---|---|\n{rows}"
 
 
-def row(leaf: Value) -> str:
-    """One line of a table."""
-    default = json.dumps(leaf.default, ensure_ascii=False).replace("|", "\\|")
-    return ROW.format(name=leaf.name, default=f"`{default}`", text=leaf.text.replace("|", "\\|"))
+def row(value: Value) -> str:
+    """One line of a table; a mapping's defaults are in the lines below it."""
+    default = json.dumps(value.default, ensure_ascii=False).replace("|", "\\|")
+    shown = "" if value.children else f"`{default}`"
+    return ROW.format(name=value.name, default=shown, text=value.text.replace("|", "\\|"))
 
 
 def main(arguments: Sequence[str]) -> int:
