@@ -57,7 +57,10 @@ class Settings(BaseSettings):
     engine: Literal["ctranslate2", "transformers", "scripted"] = "ctranslate2"
     """Which implementation runs the models."""
     threads: str = "auto"
-    """Workers and threads of each as `2x1`, or `auto`: one worker of one thread a usable core."""
+    """Workers and threads of each as `2x1`, or `auto`: one worker of one thread a usable core,
+    until a short calibration, once nobody calls, finds better."""
+    calibration_file: Path | None = None
+    """File that keeps what calibration found; empty: it is found anew at each start."""
     canary: Literal["tolerant", "strict"] = "tolerant"
     """`strict` also refuses a bundle whose golden outputs differ in their text."""
     max_code_points: Count = 30_000

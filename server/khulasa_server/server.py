@@ -37,6 +37,7 @@ from khulasa_server.tasks.fleet import Fleet, LoadOptions
 from khulasa_server.tasks.offload import Offload
 from khulasa_server.tasks.summarize import Summarizer
 from khulasa_server.tasks.translate import Translator
+from khulasa_server.tasks.tuning import Tuner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +90,7 @@ class Server:
         """Dialable `host:port`, once bound."""
         self.stuck = False
         """An engine did not end with the server: its thread keeps the process alive."""
-        self._engines = ThreadPoolExecutor(self._plan.workers, thread_name_prefix="engine")
+        self._engines = ThreadPoolExecutor(self._plan.slots, thread_name_prefix="engine")
         self._texts = ThreadPoolExecutor(TEXT_THREADS, thread_name_prefix="text")
         self.scheduler = self._make_scheduler()
         self._fleet = self._make_fleet()
@@ -112,6 +113,7 @@ class Server:
         self._http = HttpPort(self.metrics, self._readiness)
         self._background: set[asyncio.Task[None]] = set()
         self._keeping: asyncio.Task[None] | None = None
+        self._tuning: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Start, serve until a signal or `request_stop`, drain, stop."""
@@ -141,6 +143,13 @@ class Server:
         await _first(loading, self._stopping)
         if not self._stopping.is_set():
             self._announce()
+            self._tune()
+
+    def _tune(self) -> None:
+        """Look for better threads where they were not set, and where there is a choice."""
+        if self._plan.chosen and self._plan.slots > 1 and self._settings.engine == "ctranslate2":
+            tuner = Tuner(self._fleet, self._settings.calibration_file)
+            self._tuning = asyncio.create_task(tuner.tune(self._bundles))
 
     async def serve(self) -> None:
         """Wait to be told to stop."""
@@ -152,6 +161,8 @@ class Server:
         A second signal cuts both short.
         """
         log.info("draining", delay=self._settings.drain_delay, grace=self._settings.drain_grace)
+        if self._tuning is not None:
+            self._tuning.cancel()
         await self.board.drain()
         await _first(asyncio.ensure_future(asyncio.sleep(self._settings.drain_delay)), self._forced)
         self._gate.draining.set()
@@ -182,8 +193,10 @@ class Server:
         An engine that hangs is left behind: `stuck` tells, and only the end of the process ends it.
         """
         await self._grpc.stop(0)
-        if self._keeping is not None:
-            self._keeping.cancel()
+        for task in (self._keeping, self._tuning):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task], timeout=STUCK_SECONDS)
         await self._end_engines()
         await self._http.close()
         if self._tracing is not None:
@@ -213,7 +226,7 @@ class Server:
         settings = self._settings
         scheduler = Scheduler(
             SchedulerSettings(
-                slots=self._plan.workers,
+                slots=self._plan.slots,
                 queue_seconds=settings.queue_seconds,
                 bulk_queue_seconds=settings.bulk_queue_seconds,
                 cache_bytes=settings.cache_bytes,

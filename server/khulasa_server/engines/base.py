@@ -76,6 +76,27 @@ class Generation:
         return len(self.tokens) + (self.finish is Finish.END)
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a batch took.
+
+    Args:
+        items: inputs in it.
+        longest: tokens of the longest input.
+        steps: tokens of the longest output.
+        written: tokens of all outputs.
+        beam_size: of its generation.
+        seconds: in the worker thread.
+    """
+
+    items: int
+    longest: int
+    steps: int
+    written: int
+    beam_size: int
+    seconds: float
+
+
 class Engine(Protocol):
     """One loaded model.
 
@@ -124,8 +145,14 @@ class Engine(Protocol):
         """
         ...
 
-    def warm_up(self) -> None:
-        """Run once at the sizes that matter, so that the first caller does not pay for it."""
+    def warm_up(self, workers: int = 1) -> tuple[Timing, ...]:
+        """Run at the sizes that matter, so that the first caller does not pay for it.
+
+        Args:
+            workers: calls that run at the same time.
+
+        Returns how long warm batches took; empty where that says nothing about later ones.
+        """
         ...
 
     def close(self) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import ctranslate2
 
 from khulasa_server.bundles.manifest import MODEL_DIRECTORY
+from khulasa_server.engines import trials
 from khulasa_server.engines.base import (
     END,
-    UNKNOWN,
     EngineError,
     Finish,
     Generation,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from khulasa_server.bundles.manifest import Manifest
-    from khulasa_server.engines.base import Tokens
+    from khulasa_server.engines.base import Timing, Tokens
 
 _DECODING: Final[dict[str, Any]] = {
     # The scheduler's batch is run as it is.
@@ -61,9 +60,6 @@ _DECODING: Final[dict[str, Any]] = {
     "return_logits_vocab": False,
 }
 
-_WARM_UP_TOKENS = 512
-_WARM_UP_STEPS = 8
-
 
 class CTranslate2Engine:
     """One bundle, loaded once and shared by its workers.
@@ -82,7 +78,6 @@ class CTranslate2Engine:
 
     def __init__(self, directory: Path, manifest: Manifest, *, workers: int, threads: int) -> None:
         self._manifest = manifest
-        self._workers = workers
         self._pieces = Pieces.of_bundle(directory, manifest)
         self._translator: Any = None
         with _failures(f"cannot load {directory}"):
@@ -139,21 +134,9 @@ class CTranslate2Engine:
             )
         return [list(result.log_probs) for result in results]
 
-    def warm_up(self) -> None:
-        """Run every worker at the longest input and at a batch of segments at their soft limit."""
-        limits, default = self._manifest.limits, self._manifest.generation
-        token = next(iter(self._manifest.target_tokens.values()), "")
-        options = GenerationOptions(
-            beam_size=default.beam_size,
-            max_output_tokens=min(_WARM_UP_STEPS, limits.max_output_tokens),
-            target_token=token,
-        )
-        room = limits.max_input_tokens - bool(token)
-        typical = min(room, limits.segment_tokens)
-        batches = [[_filler(room)], [_filler(typical)] * max(1, _WARM_UP_TOKENS // typical)]
-        with ThreadPoolExecutor(self._workers) as pool:
-            for batch in batches:
-                list(pool.map(self.generate, [batch] * self._workers, [options] * self._workers))
+    def warm_up(self, workers: int = 1) -> tuple[Timing, ...]:
+        """Run the longest input and a batch of sentences on `workers` workers at once."""
+        return trials.warm_up(self, self._manifest, workers)
 
     def close(self) -> None:
         """Free the model's memory once running calls have returned."""
@@ -209,10 +192,6 @@ class CTranslate2Engine:
 def _mean_log_probability(score: float, steps: int, *, length_penalty: float) -> float:
     """Undo CTranslate2's `sum / steps ** penalty`, where the end token is a step, too."""
     return score * math.pow(steps, length_penalty - 1)
-
-
-def _filler(tokens: int) -> Tokens:
-    return (*[UNKNOWN] * (tokens - 1), END)
 
 
 @contextmanager

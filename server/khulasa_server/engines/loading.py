@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal
 
 from khulasa_server.engines.base import EngineError
@@ -40,6 +41,9 @@ def load(kind: Kind, directory: Path, manifest: Manifest, workers: int, threads:
 
 
 def _ctranslate2(directory: Path, manifest: Manifest, workers: int, threads: int) -> Engine:
+    # Threads of one batch that spin while they wait for each other take the cores from whoever
+    # could use them: on a busy machine a batch took twice as long. Read when the library is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from khulasa_server.engines.ctranslate2 import (  # noqa: PLC0415 - costs 0.2 s where it is not used
         CTranslate2Engine,
     )

@@ -14,7 +14,7 @@ from khulasa_server.engines.loading import load
 if TYPE_CHECKING:
     from khulasa_server.bundles.canary import CanaryReport, Mode
     from khulasa_server.bundles.store import Bundle
-    from khulasa_server.engines.base import Engine
+    from khulasa_server.engines.base import Engine, Timing
 
 EngineKind = Literal["ctranslate2", "transformers", "scripted"]
 
@@ -33,12 +33,29 @@ class Proven:
     engine: Engine
     report: CanaryReport
     load_seconds: float
+    timings: tuple[Timing, ...] = ()
+    """Of warm batches, for a first idea of what one costs."""
 
 
 def load_proven(
-    bundle: Bundle, kind: EngineKind, *, workers: int, threads: int, mode: Mode
+    bundle: Bundle,
+    kind: EngineKind,
+    *,
+    workers: int,
+    threads: int,
+    mode: Mode,
+    together: int = 1,
 ) -> Proven:
     """Check digests, load, check golden outputs, warm up; blocks for seconds.
+
+    Args:
+        bundle: to load.
+        kind: the implementation.
+        workers: calls that it will run at the same time.
+        threads: of each.
+        mode: of the check of golden outputs.
+        together: calls that may run at the same time now, to warm up; `together * threads` is
+            what this takes of the cores.
 
     Raises:
         BundleError: a digest or a golden output differs, in one sentence that says which.
@@ -50,11 +67,11 @@ def load_proven(
     try:
         # The scripted engine has no weights that could be wrong.
         report = NOT_CHECKED if kind == "scripted" else prove(engine, bundle, mode)
-        engine.warm_up()
+        timings = engine.warm_up(together)
     except BaseException:
         engine.close()
         raise
-    return Proven(engine, report, time.monotonic() - started)
+    return Proven(engine, report, time.monotonic() - started, timings)
 
 
 def prove(engine: Engine, bundle: Bundle, mode: Mode) -> CanaryReport:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from khulasa_server.bundles.manifest import Manifest
-    from khulasa_server.engines.base import Tokens
+    from khulasa_server.engines.base import Timing, Tokens
 
 _WORD = "▁"
 # Shorter than every control token, so that no text can spell one.
@@ -158,9 +158,11 @@ class ScriptedEngine:
         _, wanted = scored_rows(batch, targets, self._manifest.limits)
         return [[log_probability(token) for token in (*target, END)] for target in wanted]
 
-    def warm_up(self) -> None:
+    def warm_up(self, workers: int = 1) -> tuple[Timing, ...]:
         """Nothing gets faster by it."""
+        del workers
         self._refuse_closed()
+        return ()
 
     def close(self) -> None:
         """Refuse all later calls."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from khulasa_server.bundles.manifest import Manifest
-    from khulasa_server.engines.base import Tokens
+    from khulasa_server.engines.base import Timing, Tokens
 
 _OTHER_FRAMEWORKS = ["*.h5", "*.msgpack", "*.ot"]
 
@@ -120,9 +120,11 @@ class TransformersEngine:
             for index, row in enumerate(labels)
         ]
 
-    def warm_up(self) -> None:
-        """Run once."""
+    def warm_up(self, workers: int = 1) -> tuple[Timing, ...]:
+        """Run once; calls do not run side by side here."""
+        del workers
         self.generate([(UNKNOWN, END)], GenerationOptions(beam_size=1, max_output_tokens=1))
+        return ()
 
     def close(self) -> None:
         """Free the model's memory once the running call has returned."""

@@ -127,7 +127,10 @@ class Families:
             (*_MODEL, "result"),
         )
         self.engine_threads = self._gauge(
-            "khulasa_engine_threads", "Threads that run a model.", _MODEL
+            "khulasa_engine_threads",
+            "Threads that run a model; `plan` is batches x threads of each, `lone` the same for a "
+            "long text that has the machine to itself, `reason` where both come from.",
+            (*_MODEL, "plan", "lone", "reason"),
         )
         self.build_info = self._gauge(
             "khulasa_build_info", "What runs; always 1.", ("version", "python_version")

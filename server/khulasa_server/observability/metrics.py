@@ -115,7 +115,6 @@ class ModelFacts:
         engine: implementation that runs it.
         compute_type: arithmetic actually used.
         license_name: SPDX identifier.
-        threads: that run it.
         load_seconds: from the start of loading until it was proven.
     """
 
@@ -124,7 +123,6 @@ class ModelFacts:
     engine: str
     compute_type: str
     license_name: str
-    threads: int
     load_seconds: float
 
 
@@ -152,6 +150,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._models: dict[str, tuple[str, ...] | None] = {}
+        self._threads: dict[str, tuple[str, ...]] = {}
         self._lanes: Callable[[], Mapping[str, Lane]] = dict
         self._finding_kinds = tuple(finding_kinds)
 
@@ -176,8 +175,17 @@ class Metrics:
         told = (facts.model, facts.digest, facts.engine, facts.compute_type, facts.license_name)
         self._models[facts.model] = told
         self._families.model_info.labels(*told).set(1)
-        self._families.engine_threads.labels(facts.model).set(facts.threads)
         self._families.model_load_seconds.labels(facts.model).set(facts.load_seconds)
+
+    def threads_chosen(
+        self, model: str, *, threads: int, plan: str, lone: str, reason: str
+    ) -> None:
+        """A model runs on `threads` threads, as `plan`, such as `2x1`, and `lone` say."""
+        name = self._label(model)
+        if name in self._threads:
+            self._families.engine_threads.remove(*self._threads[name])
+        self._threads[name] = (name, plan, lone, reason)
+        self._families.engine_threads.labels(name, plan, lone, reason).set(threads)
 
     def model_gone(self, model: str) -> None:
         """A model serves no more."""

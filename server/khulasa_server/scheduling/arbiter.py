@@ -33,7 +33,7 @@ class Arbiter:
     soon as the debt pays for one bulk batch, bulk has one turn; so it yields and never starves.
 
     Args:
-        slots: pieces of work that run at once, over all models.
+        slots: engine threads that run at once, over all models.
         share: part of the time that is bulk's own, at least 0 and below 1.
         price: seconds of debt that buy a turn.
     """
@@ -52,17 +52,17 @@ class Arbiter:
         """Slots that nothing runs in."""
         return self.slots - self.running
 
-    def take(self) -> None:
-        """Occupy a slot."""
-        if self.running >= self.slots:
-            raise RuntimeError("every slot is taken")
-        self.running += 1
+    def take(self, slots: int = 1) -> None:
+        """Occupy so many slots."""
+        if slots > self.free:
+            raise RuntimeError(f"{slots} slots are wanted and {self.free} are free")
+        self.running += slots
 
-    def give_back(self) -> None:
-        """Free a slot."""
-        if self.running <= 0:
-            raise RuntimeError("no slot is taken")
-        self.running -= 1
+    def give_back(self, slots: int = 1) -> None:
+        """Free so many slots."""
+        if slots > self.running:
+            raise RuntimeError(f"{slots} slots are given back and {self.running} are taken")
+        self.running -= slots
 
     def choose(self, turns: Sequence[Turn]) -> Turn | None:
         """The turn to grant next."""

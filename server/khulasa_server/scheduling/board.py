@@ -61,8 +61,9 @@ class Board:
 
     def promise(self, item: Item) -> None:
         """Count the engine time of an item that waits."""
+        seconds = item.seconds * self.lane(item).threads
         item.claim = self.ledger.place(
-            Claim(item.submission.model, item.priority, item.deadline, item.seconds)
+            Claim(item.submission.model, item.priority, item.deadline, seconds)
         )
 
     def redeem(self, item: Item) -> None:

@@ -17,6 +17,7 @@ from khulasa_server.scheduling.desk import Desk
 from khulasa_server.scheduling.dispatch import Dispatcher
 from khulasa_server.scheduling.items import State
 from khulasa_server.scheduling.lane import Health, Lane
+from khulasa_server.scheduling.lone import Lone
 from khulasa_server.scheduling.observer import Observer, SilentObserver
 from khulasa_server.scheduling.types import (
     Drop,
@@ -82,7 +83,43 @@ class SchedulerCore:
         """Accept work for a model; its name must be new."""
         if name in self._board.lanes:
             raise ValueError(f"model {name} is there already")
+        if profile.threads > self._settings.slots:
+            raise ValueError(f"{profile.threads} threads do not fit {self._settings.slots} slots")
         self._board.lanes[name] = Lane(name, profile, self._settings)
+
+    def renew(self, name: str, profile: ModelProfile) -> None:
+        """Begin anew with a model of which nothing waits or runs, as when it was added."""
+        lane = self._board.lanes[name]
+        if lane.running or lane.caring or lane.waits or lane.health is not Health.UP:
+            raise RuntimeError(f"model {name} is at work")
+        del self._board.lanes[name]
+        self.add_model(name, profile)
+
+    def widen(self, name: str, threads: int, gain: float) -> None:
+        """Give more threads to long items that have the machine to themselves; 0: no more."""
+        self._board.lanes[name].lone = Lone(threads, gain) if threads else None
+
+    def lone_threads(self, name: str) -> int:
+        """Threads of such an item; 0: it runs as any other."""
+        lone = self._board.lanes[name].lone
+        return lone.threads if lone else 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nobody is here who could submit anything."""
+        return not (self.running or self.requests)
+
+    def hold(self, slots: int) -> bool:
+        """Take slots for other work; False: so many are not free."""
+        return self._dispatcher.hold(slots)
+
+    def want(self, more: int) -> None:
+        """Start nothing while somebody waits to hold slots; `more` is 1, and -1 afterwards."""
+        self._dispatcher.want(more)
+
+    def let_go(self, slots: int) -> None:
+        """Give held slots back."""
+        self._dispatcher.let_go(slots)
 
     def remove_model(self, name: str) -> bool:
         """Fail what waits for a model; False: something of it still runs, call again later."""
@@ -219,6 +256,8 @@ class SchedulerCore:
             },
             requests=sum(lane.name in request.code_points for request in self._desk.requests),
             running=lane.running,
+            threads=lane.threads,
+            lone_threads=self.lone_threads(lane.name),
             serving=lane.health is not Health.DOWN,
             coefficients=lane.estimator.cost.coefficients,
             cost_error_ratio=lane.estimator.cost.error_ratio,

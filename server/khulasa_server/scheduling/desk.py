@@ -77,8 +77,9 @@ class Desk:
         seconds: dict[str, float] = {}
         alone = 0.0
         for stage in stages:
-            cost = self._board.lanes[stage.model].estimator.stage(stage)
-            seconds[stage.model] = seconds.get(stage.model, 0.0) + cost.seconds
+            lane = self._board.lanes[stage.model]
+            cost = lane.estimator.stage(stage)
+            seconds[stage.model] = seconds.get(stage.model, 0.0) + cost.seconds * lane.threads
             alone += cost.alone
         return Need(seconds, alone)
 
@@ -158,7 +159,7 @@ class Desk:
         seconds = price(tokens, output, options.beam_size)
         request.tokens[lane.name] = request.tokens.get(lane.name, 0) + tokens
         lane.estimator.observe_items(1, tokens)
-        self._draw(request, lane.name, seconds)
+        self._draw(request, lane.name, seconds * lane.threads)
         key = self._key(lane, submission)
         if not self._found(waiter, key, now):
             item = Item(

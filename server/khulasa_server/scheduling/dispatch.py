@@ -9,6 +9,7 @@ from khulasa_server.scheduling.board import hopeless
 from khulasa_server.scheduling.formation import Bounds, shape_of, take_batch
 from khulasa_server.scheduling.items import State
 from khulasa_server.scheduling.lane import Health
+from khulasa_server.scheduling.lone import KNOWN_AFTER, LONG_SECONDS
 from khulasa_server.scheduling.observer import BatchReport
 from khulasa_server.scheduling.recovery import Recovery
 from khulasa_server.scheduling.stalls import Stalls
@@ -48,16 +49,33 @@ class Dispatcher:
         self._arbiter = Arbiter(settings.slots, settings.bulk_share, settings.bulk_batch_seconds)
         self._batches: dict[Batch, None] = {}
         self._completed = 0
+        self._wanting = 0
 
     @property
     def running(self) -> int:
         """Slots that are taken."""
         return self._arbiter.running
 
+    def hold(self, slots: int) -> bool:
+        """Take slots for work that is no item; False: so many are not free."""
+        if slots > self._arbiter.free:
+            return False
+        self._arbiter.take(slots)
+        return True
+
+    def want(self, more: int) -> None:
+        """Start nothing while somebody waits to hold slots; `more` is 1, and -1 afterwards."""
+        self._wanting += more
+
+    def let_go(self, slots: int) -> None:
+        """Give held slots back."""
+        self._arbiter.give_back(slots)
+
     def running_seconds(self, now: float) -> float:
-        """Engine seconds that the running batches still need."""
+        """Seconds that the running batches still need, for each thread of theirs."""
         return sum(
-            max(0.0, batch.started_at + batch.predicted_seconds - now) for batch in self._batches
+            batch.slots * max(0.0, batch.started_at + batch.predicted_seconds - now)
+            for batch in self._batches
         )
 
     def next_stall(self) -> float | None:
@@ -70,12 +88,15 @@ class Dispatcher:
 
     def next_work(self, now: float) -> Work | None:
         """Take a slot for the most urgent work; None: no slot is free, or nothing waits."""
-        if not self._arbiter.free:
+        if self._wanting or not self._arbiter.free:
             return None
-        work: Work | None = self.recovery.next_care(now) or self._next_batch(now)
-        if work is not None:
-            self._arbiter.take()
-        return work
+        care = self.recovery.next_care(now)
+        if care is None:
+            return self._next_batch(now)
+        if not self.hold(care.slots):
+            return None
+        self.recovery.begin(care, now)
+        return care
 
     def _next_batch(self, now: float) -> Batch | None:
         self._drop_hopeless(now)
@@ -84,8 +105,11 @@ class Dispatcher:
         if turn is None:
             return None
         lane = self._board.lanes[turn.model]
+        if lane.threads > self._arbiter.free:
+            return None  # its turn has come: nothing else starts before there is room for it
+        lone = self._alone(lane)
         items = self._take(lane, turn, len({other.model for other in turns}), now)
-        batch = self._start(lane, items, now)
+        batch = self._start(lane, items, now, lone=lone)
         self._arbiter.charge(turn, batch.predicted_seconds, turns)
         return batch
 
@@ -128,7 +152,7 @@ class Dispatcher:
 
     def _bounds(self, lane: Lane, turn: Turn, models: int, now: float) -> Bounds:
         """A batch takes no more than its share of what waits, so that no slot stays idle."""
-        slots = self._arbiter.free - (models - 1)
+        slots = self._arbiter.free // lane.threads - (models - 1)
         tokens = lane.profile.batch_tokens
         if slots > 1:
             tokens = min(tokens, -(-lane.queues[turn.priority].tokens // slots))
@@ -139,7 +163,16 @@ class Dispatcher:
             now=now,
         )
 
-    def _start(self, lane: Lane, items: list[Item], now: float) -> Batch:
+    def _alone(self, lane: Lane) -> bool:
+        """Whether the next item of a lane is long, and the only one that waits or runs at all."""
+        if lane.lone is None or self.running or lane.estimator.cost.observations < KNOWN_AFTER:
+            return False
+        waiting = [item for other in self._board.lanes.values() for item in other.waiting()]
+        return len(waiting) == 1 and (
+            lane.estimator.cost.predict(shape_of(waiting)) >= LONG_SECONDS
+        )
+
+    def _start(self, lane: Lane, items: list[Item], now: float, *, lone: bool) -> Batch:
         for item in items:
             item.state = State.RUNNING
             self._board.redeem(item)
@@ -147,8 +180,11 @@ class Dispatcher:
                 self._begin(waiter, now)
         shape = shape_of(items)
         crowded = len(lane.queues[items[0].priority]) > 0
-        seconds = lane.estimator.cost.predict(shape)
-        batch = Batch(lane.name, tuple(items), shape, seconds, now, crowded=crowded)
+        seconds, slots = lane.estimator.cost.predict(shape), lane.threads
+        if lone and lane.lone is not None:
+            seconds, slots = seconds / lane.lone.gain, lane.lone.threads
+        batch = Batch(lane.name, tuple(items), shape, seconds, now, crowded, slots, lone)
+        self._arbiter.take(slots)
         self._batches[batch] = None
         lane.running += 1
         return batch
@@ -185,7 +221,10 @@ class Dispatcher:
         seconds: float,
         now: float,
     ) -> None:
-        lane.estimator.cost.observe(batch.shape, seconds, now)
+        if batch.lone:
+            self._learn_lone(lane, batch, seconds)
+        else:
+            lane.estimator.cost.observe(batch.shape, seconds, now)
         if batch.crowded:
             lane.estimator.observe_price(sum(item.seconds for item in batch.items), seconds)
         for item, generation in zip(batch.items, generations, strict=True):
@@ -202,6 +241,13 @@ class Dispatcher:
             )
         )
 
+    @staticmethod
+    def _learn_lone(lane: Lane, batch: Batch, seconds: float) -> None:
+        if lane.lone is not None:
+            lane.lone.observe(lane.estimator.cost.predict(batch.shape), seconds)
+            if not lane.lone.pays:
+                lane.lone = None
+
     def _finish(self, item: Item, generation: Generation, seconds: float) -> None:
         self._board.end(item)
         if item.key is not None:
@@ -217,22 +263,27 @@ class Dispatcher:
     def failed(self, batch: Batch, error: Exception, now: float) -> None:
         """Take back a batch whose engine call raised."""
         lane = self._free(batch)
-        if not self._stalls.ended(batch):
+        if self._stalls.ended(batch):
+            return
+        if batch.lone:
+            lane.lone = None  # the usual engine decides whose fault it was
+            self.recovery.repeat(lane, batch.items, now)
+        else:
             self.recovery.accuse(lane, batch.items, error, now)
 
     def probed(self, probe: Probe, *, sound: bool, now: float) -> None:
         """Take back the slot of a golden input, with its verdict."""
-        self._arbiter.give_back()
+        self._arbiter.give_back(probe.slots)
         self.recovery.probed(probe, sound=sound, now=now)
 
     def rebuilt(self, rebuild: Rebuild, *, succeeded: bool, now: float) -> None:
         """Take back the slot of a rebuild, with its success."""
-        self._arbiter.give_back()
+        self._arbiter.give_back(rebuild.slots)
         self.recovery.rebuilt(rebuild, succeeded=succeeded, now=now)
 
     def _free(self, batch: Batch) -> Lane:
         del self._batches[batch]
-        self._arbiter.give_back()
+        self._arbiter.give_back(batch.slots)
         lane = self._board.lanes[batch.model]
         lane.running -= 1
         return lane

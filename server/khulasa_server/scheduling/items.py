@@ -96,7 +96,7 @@ class Item:
     Args:
         submission: what the first waiter asked.
         expected_output: tokens, by the learned ratio.
-        seconds: of engine time it is expected to add.
+        seconds: of engine time it is expected to add, whatever the number of threads.
         key: of the cache; None: not shared.
         priority: the best among the waiters.
         deadline: the earliest among the waiters.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from khulasa_server.scheduling.items import Item
+    from khulasa_server.scheduling.lone import Lone
     from khulasa_server.scheduling.types import ModelProfile, SchedulerSettings
 
 REBUILD_SECONDS = 1.0
@@ -44,7 +46,12 @@ class Lane:
     def __init__(self, name: str, profile: ModelProfile, settings: SchedulerSettings) -> None:
         self.name = name
         self.profile = profile
-        self.estimator = Estimator(profile, settings)
+        self.threads = profile.threads
+        """Slots that each batch takes."""
+        self.lone: Lone | None = None
+        """More threads for an item that has the machine to itself."""
+        batches = max(1, settings.slots // profile.threads)
+        self.estimator = Estimator(profile, replace(settings, slots=batches))
         self.queues = {priority: SegmentQueue() for priority in Priority}
         self.suspects: deque[list[Item]] = deque()
         """Parts of failed batches; they run as they are, before anything else of the model."""

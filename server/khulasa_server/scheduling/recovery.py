@@ -45,17 +45,20 @@ class Recovery:
         return min(due, default=None)
 
     def next_care(self, now: float) -> Probe | Rebuild | None:
-        """Work that finds out about an engine, or repairs it."""
+        """Work that finds out about an engine, or repairs it, and has yet to begin."""
         for lane in self._board.lanes.values():
             if lane.caring or lane.leaving:
                 continue
             if lane.health is Health.SUSPECT:
-                lane.caring, lane.caring_since = True, now
-                return Probe(lane.name)
+                return Probe(lane.name, lane.threads)
             if lane.health is Health.DOWN and not lane.running and lane.rebuild_at <= now:
-                lane.caring, lane.caring_since = True, now
-                return Rebuild(lane.name)
+                return Rebuild(lane.name, lane.threads)
         return None
+
+    def begin(self, care: Probe | Rebuild, now: float) -> None:
+        """Note that it runs."""
+        lane = self._board.lanes[care.model]
+        lane.caring, lane.caring_since = True, now
 
     def accuse(self, lane: Lane, items: Iterable[Item], error: Exception, now: float) -> None:
         """Set a failed batch aside until the golden input has run."""
@@ -65,6 +68,14 @@ class Recovery:
             return
         lane.accused.append((accused, error))
         lane.health = Health.SUSPECT
+
+    def repeat(self, lane: Lane, items: Iterable[Item], now: float) -> None:
+        """Run a batch once more as it is, before anything else of its model."""
+        waiting = [item for item in items if self._wait_again(item, now)]
+        if lane.health is Health.DOWN:
+            self._give_up(lane, waiting)
+        elif waiting:
+            lane.suspects.append(waiting)
 
     def _wait_again(self, item: Item, now: float) -> bool:
         """Put an item back among those that wait; False: nobody waits for it any more."""

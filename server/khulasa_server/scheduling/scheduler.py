@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from khulasa_server.errors import OverloadedError
 from khulasa_server.scheduling.board import late
 from khulasa_server.scheduling.core import SchedulerCore
+from khulasa_server.scheduling.slots import Slots
 from khulasa_server.scheduling.ticket import Ticket
 from khulasa_server.scheduling.types import Priority
 from khulasa_server.scheduling.work import Probe, Rebuild
@@ -71,6 +72,9 @@ class Scheduler:
         self._line = asyncio.Lock()
         """Those who wait for room for bulk work, first come first served."""
         self._changes: set[asyncio.Future[None]] = set()
+        self._closing: set[asyncio.Future[None]] = set()
+        self.slots = Slots(self._core, self.change, self._wake, clock)
+        """For work that is no segment."""
 
     def add_model(
         self,
@@ -99,7 +103,33 @@ class Scheduler:
         """Fail what waits for a model, wait for what runs, and hand back its engine."""
         while not self._core.remove_model(name):
             await self.change()
-        return self._models.pop(name).engine
+        model = self._models.pop(name)
+        if model.lone is not None:
+            await self._closed(model.lone)
+        return model.engine
+
+    def exchange(self, name: str, engine: Engine, profile: ModelProfile) -> Engine:
+        """Go on with another engine of the same weights; returns the one before.
+
+        The caller holds every slot, and nothing waits.
+        """
+        self._core.renew(name, profile)
+        model = self._models[name]
+        before, model.engine = model.engine, engine
+        return before
+
+    def set_lone(self, name: str, engine: Engine, threads: int, gain: float) -> None:
+        """Run a long item that has the machine to itself on an engine of its own.
+
+        Args:
+            name: of the model.
+            engine: with the same weights, `threads` threads and one worker; closed here when it
+                does not pay any more, or the model goes.
+            threads: 2 or more, at most all slots.
+            gain: times faster than the usual engine, as measured.
+        """
+        self._models[name].lone = engine
+        self._core.widen(name, threads, gain)
 
     def admit(
         self,
@@ -194,6 +224,7 @@ class Scheduler:
         self._notify()
         while self._core.running:
             await self.change()
+        await asyncio.gather(*self._closing)
         for handle in (self._woken, self._timer):
             if handle is not None:
                 handle.cancel()
@@ -230,7 +261,20 @@ class Scheduler:
 
     def _ended(self, work: Work, ran: Ran) -> None:
         self._report(work, ran, self._clock())
+        self._retire_lone(work.model)
         self._wake()
+
+    def _retire_lone(self, name: str) -> None:
+        """Free a lone engine that the core has given up; nothing of it runs then."""
+        model = self._models[name]
+        if model.lone is not None and not self._core.lone_threads(name):
+            lone, model.lone = model.lone, None
+            self._closing.add(closing := asyncio.ensure_future(self._closed(lone)))
+            closing.add_done_callback(self._closing.discard)
+
+    async def _closed(self, engine: Engine) -> None:
+        # Freeing memory takes longer than the loop may stand still.
+        await asyncio.get_running_loop().run_in_executor(self._executor, engine.close)
 
     def _report(self, work: Work, ran: Ran, now: float) -> None:
         if isinstance(work, Probe):
@@ -238,6 +282,7 @@ class Scheduler:
         elif isinstance(work, Rebuild):
             if ran.engine is not None:
                 self._models[work.model].engine = ran.engine
+                self._core.widen(work.model, 0, 0.0)
             self._core.rebuilt(work, succeeded=ran.error is None, now=now)
         elif ran.error is not None:
             self._core.failed(work, ran.error, now)

@@ -63,7 +63,7 @@ class Stalls:
         for lane in self._board.lanes.values():
             if self._due_probe(lane) <= now:
                 self._recovery.hang(lane, (), now)
-        if len(self._hung) >= self._slots:
+        if sum(batch.slots for batch in self._hung) >= self._slots:
             self._give_up_all(now)
 
     def _give_up_all(self, now: float) -> None:

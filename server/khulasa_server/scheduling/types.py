@@ -133,6 +133,7 @@ class ModelProfile:
         digest: of the model's weights; part of every cache key.
         tokenizer_digest: of its tokenizer; part of every cache key.
         prior: seconds of a batch, as good as start-up could tell.
+        threads: slots that each of its batches takes.
         batch_tokens: most padded input tokens of a batch with more than one item.
         segment_tokens: input tokens of a typical item.
         max_segment_tokens: input tokens of the longest item that is ever submitted.
@@ -144,6 +145,7 @@ class ModelProfile:
     digest: str
     tokenizer_digest: str
     prior: Coefficients = field(default_factory=Coefficients)
+    threads: int = 1
     batch_tokens: int = 2048
     segment_tokens: float = 30.0
     max_segment_tokens: int = 512
@@ -157,7 +159,7 @@ class SchedulerSettings:
     """Bounds of the whole process.
 
     Args:
-        slots: batches that run at once, over all models.
+        slots: engine threads that run at once, over all models.
         queue_seconds: most estimated seconds that interactive work may wait.
         bulk_queue_seconds: most estimated seconds that bulk work may wait.
         cache_bytes: most bytes of cached outputs; 0 turns the cache off.
@@ -186,6 +188,8 @@ class LaneStatistics:
         estimated_seconds: engine time that waits or is promised, divided by the slots, by priority.
         requests: admitted requests that may still use this model.
         running: batches running.
+        threads: slots that each batch takes.
+        lone_threads: slots that a long item takes that has the machine to itself; 0: as others.
         serving: False: its engine failed and is being rebuilt.
         coefficients: the fitted cost model.
         cost_error_ratio: recent mean of |predicted - measured| / measured.
@@ -195,6 +199,8 @@ class LaneStatistics:
     estimated_seconds: Mapping[Priority, float]
     requests: int
     running: int
+    threads: int
+    lone_threads: int
     serving: bool
     coefficients: Coefficients
     cost_error_ratio: float
@@ -208,8 +214,8 @@ class Statistics:
 
     Args:
         lanes: by model.
-        slots: batches that may run at once.
-        running: pieces of work in worker threads now.
+        slots: engine threads that may run at once.
+        running: engine threads that run now.
         requests: admitted and not ended.
         submitted: segments ever submitted.
         outstanding: segments not settled yet.

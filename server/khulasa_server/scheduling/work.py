@@ -22,6 +22,8 @@ class Batch:
         predicted_seconds: of its run time.
         started_at: on the scheduler's clock.
         crowded: others of its priority were left waiting.
+        slots: it takes.
+        lone: it has the machine to itself, and runs on the engine made for that.
     """
 
     model: str
@@ -30,6 +32,8 @@ class Batch:
     predicted_seconds: float
     started_at: float
     crowded: bool
+    slots: int = 1
+    lone: bool = False
 
     @property
     def inputs(self) -> list[Tokens]:
@@ -47,6 +51,7 @@ class Probe:
     """Run a golden input, to learn whose fault a failure was."""
 
     model: str
+    slots: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +59,7 @@ class Rebuild:
     """Load a failed engine anew and run a golden input on it."""
 
     model: str
+    slots: int = 1
 
 
 Work = Batch | Probe | Rebuild

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from khulasa_server.bundles.errors import BundleError
@@ -13,6 +14,7 @@ from khulasa_server.engines.proving import load_proven, prove
 from khulasa_server.observability.logs import logger
 from khulasa_server.observability.metrics import Metrics, ModelFacts
 from khulasa_server.scheduling import ModelProfile
+from khulasa_server.scheduling.cost import Shape, fit_prior
 from khulasa_server.tasks.catalog import Model, ModelState
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from khulasa_server.bundles.canary import Mode
     from khulasa_server.bundles.store import Bundle
+    from khulasa_server.engines.base import Timing
     from khulasa_server.engines.plan import ThreadPlan
     from khulasa_server.engines.proving import EngineKind, Proven
     from khulasa_server.scheduling import Scheduler
@@ -59,6 +62,8 @@ class Fleet:
     metrics: Metrics
     options: LoadOptions
     changed: Callable[[], Awaitable[None]]
+    plans: dict[str, ThreadPlan] = field(default_factory=dict)
+    """Of models for which another one was measured to be better than that of `options`."""
 
     def register(self, bundles: Sequence[Bundle]) -> None:
         """List every bundle as a model that has yet to be loaded.
@@ -91,9 +96,8 @@ class Fleet:
                 engine.close()
 
     async def _load(self, model: Model, bundle: Bundle) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            proven = await loop.run_in_executor(self.options.executor, self._prove, bundle)
+            proven = await self._load_in_turn(bundle)
         except (BundleError, EngineError) as error:
             model.state, model.detail = ModelState.FAILED, str(error)
             log.error("model_refused", model=model.name, why=str(error))  # noqa: TRY400 - said whole
@@ -104,15 +108,43 @@ class Fleet:
             return
         self._serve(model, bundle, proven)
 
-    def _prove(self, bundle: Bundle) -> Proven:
+    async def _load_in_turn(self, bundle: Bundle) -> Proven:
+        """Load on all slots while nothing runs, else on those of one batch, beside the others."""
+        slots, plan = self.scheduler.slots, self.options.plan
+        held = plan.slots
+        if not slots.hold(held):
+            held = plan.threads
+            await slots.take(held)
+        prove = partial(self._prove, bundle, together=held // plan.threads)
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.options.executor, prove)
+        finally:
+            slots.let_go(held)
+
+    def _prove(self, bundle: Bundle, together: int = 1) -> Proven:
         options = self.options
+        plan = self.plans.get(bundle.manifest.name, options.plan)
         return load_proven(
             bundle,
             options.kind,
-            workers=options.plan.workers,
-            threads=options.plan.threads,
+            workers=plan.workers,
+            threads=plan.threads,
             mode=options.canary,
+            together=together,
         )
+
+    def exchange(self, model: Model, engine: Engine, plan: ThreadPlan) -> Engine:
+        """Serve a model with another engine of the same weights; returns the one before.
+
+        The caller holds every slot.
+        """
+        cost = self.scheduler.statistics().lanes[model.name].coefficients
+        known = replace(profile(model), prior=cost, threads=plan.threads)
+        before = self.scheduler.exchange(model.name, engine, known)
+        model.engine = engine
+        self.plans[model.name] = plan
+        return before
 
     def _rebuild(self, bundle: Bundle) -> Engine:
         engine = self._prove(bundle).engine
@@ -128,12 +160,16 @@ class Fleet:
         self.scheduler.add_model(
             model.name,
             proven.engine,
-            profile(model),
+            replace(profile(model, proven.timings), threads=self.options.plan.threads),
             probe=self._probe(bundle),
             rebuild=lambda: self._rebuild(bundle),
         )
         model.engine, model.state = proven.engine, ModelState.READY
         self.metrics.model_serves(self._facts(model, proven))
+        plan, reason = self.options.plan, "default" if self.options.plan.chosen else "setting"
+        self.metrics.threads_chosen(
+            model.name, threads=plan.slots, plan=str(plan), lone="", reason=reason
+        )
         report = proven.report
         if report.changed:
             log.warning("golden_texts_differ", model=model.name, equal=report.texts_equal)
@@ -147,20 +183,18 @@ class Fleet:
             )
 
     def _facts(self, model: Model, proven: Proven) -> ModelFacts:
-        plan = self.options.plan
         return ModelFacts(
             model=model.name,
             digest=model.manifest.digest,
             engine=proven.engine.name,
             compute_type=proven.engine.compute_type,
             license_name=model.manifest.source.license,
-            threads=plan.workers * plan.threads,
             load_seconds=proven.load_seconds,
         )
 
 
-def profile(model: Model) -> ModelProfile:
-    """What the scheduler believes of a model before its first batch."""
+def profile(model: Model, timings: Sequence[Timing] = ()) -> ModelProfile:
+    """What the scheduler believes of a model before its first batch, with what start-up timed."""
     manifest, limits = model.manifest, model.manifest.limits
     summarizes = model.task is Task.SUMMARIZE
     window = limits.max_input_tokens if summarizes else limits.segment_tokens
@@ -168,11 +202,16 @@ def profile(model: Model) -> ModelProfile:
     return ModelProfile(
         digest=manifest.digest,
         tokenizer_digest=manifest.digest,
+        prior=fit_prior([(_shape(each), each.seconds) for each in timings], defaults.prior),
         segment_tokens=window if summarizes else defaults.segment_tokens,
         max_segment_tokens=window,
         output_ratio=SUMMARY_RATIO if summarizes else defaults.output_ratio,
         max_output_tokens=manifest.generation.max_output_tokens,
     )
+
+
+def _shape(timing: Timing) -> Shape:
+    return Shape(timing.items, timing.longest, timing.steps, timing.written, timing.beam_size)
 
 
 def void(_: object) -> None:

@@ -42,7 +42,7 @@ class Lane:
     requests: int = 0
 
 
-FACTS = ModelFacts("mt", "sha256:1", "ctranslate2", "int8_float32", "Apache-2.0", 2, 1.5)
+FACTS = ModelFacts("mt", "sha256:1", "ctranslate2", "int8_float32", "Apache-2.0", 1.5)
 
 CONTRACT = {
     "khulasa_queue_depth": {"model", "priority"},
@@ -63,7 +63,7 @@ CONTRACT = {
     "khulasa_model_info": {"model", "digest", "engine", "compute_type", "license"},
     "khulasa_model_load_seconds": {"model"},
     "khulasa_model_reloads": {"model", "result"},
-    "khulasa_engine_threads": {"model"},
+    "khulasa_engine_threads": {"model", "plan", "lone", "reason"},
     "khulasa_certificate_expiry_timestamp_seconds": set(),
     "khulasa_build_info": {"version", "python_version"},
 }
@@ -74,6 +74,7 @@ def used() -> Metrics:
     """Metrics after one of everything."""
     metrics = Metrics("1.2.3", CollectorRegistry())
     metrics.model_serves(FACTS)
+    metrics.threads_chosen("mt", threads=2, plan="2x1", lone="", reason="default")
     metrics.model_reloaded("mt", succeeded=False)
     metrics.certificate_expires(2e9)
     metrics.waited("mt", Priority.BULK, 0.2)
@@ -127,8 +128,18 @@ def test_what_happened_is_what_is_shown() -> None:
     assert value(metrics, "khulasa_tokens_total", model="mt", direction="output") == 60
     assert value(metrics, "khulasa_cache_requests_total", model="mt", result="hit") == 1
     assert value(metrics, "khulasa_model_reloads_total", model="mt", result="failure") == 1
-    assert value(metrics, "khulasa_engine_threads", model="mt") == 2
     assert value(metrics, "khulasa_certificate_expiry_timestamp_seconds") == 2e9
+
+
+def test_threads_are_told_with_their_reason() -> None:
+    """A later choice takes the place of the earlier one."""
+    metrics = used()
+    first = {"model": "mt", "plan": "2x1", "lone": "", "reason": "default"}
+    assert value(metrics, "khulasa_engine_threads", **first) == 2
+    metrics.threads_chosen("mt", threads=2, plan="2x1", lone="1x2", reason="calibrated")
+    later = {"model": "mt", "plan": "2x1", "lone": "1x2", "reason": "calibrated"}
+    assert value(metrics, "khulasa_engine_threads", **later) == 2
+    assert value(metrics, "khulasa_engine_threads", **first) is None
 
 
 def test_a_known_model_has_its_series_before_anything_happened() -> None:
@@ -148,7 +159,7 @@ def test_a_replaced_model_leaves_no_series_behind() -> None:
     """After a reload one digest is told, and after an unload none."""
     metrics = used()
     metrics.model_serves(
-        ModelFacts("mt", "sha256:2", "ctranslate2", "float32", "Apache-2.0", 1, 2.0)
+        ModelFacts("mt", "sha256:2", "ctranslate2", "float32", "Apache-2.0", 2.0)
     )
     exposed = generate_latest(metrics.registry).decode()
     assert "sha256:2" in exposed

@@ -19,11 +19,11 @@ def test_slots_are_counted() -> None:
     arbiter.take()
     arbiter.take()
     assert (arbiter.free, arbiter.running) == (0, 2)
-    with pytest.raises(RuntimeError, match="every slot is taken"):
+    with pytest.raises(RuntimeError, match="1 slots are wanted and 0 are free"):
         arbiter.take()
     arbiter.give_back()
     arbiter.give_back()
-    with pytest.raises(RuntimeError, match="no slot is taken"):
+    with pytest.raises(RuntimeError, match="1 slots are given back and 0 are taken"):
         arbiter.give_back()
     assert arbiter.free == 2
 

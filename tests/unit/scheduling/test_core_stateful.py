@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
@@ -94,9 +95,14 @@ class Submitted:
 class SchedulerMachine(RuleBasedStateMachine):
     """Drives the core by hand; engines end when a rule says so."""
 
-    @initialize(slots=st.integers(1, 3), cache_bytes=st.sampled_from([0, 3_000, 1_000_000]))
-    def build(self, slots: int, cache_bytes: int) -> None:
-        """Begin with two models and nothing to do."""
+    @initialize(
+        slots=st.integers(1, 3),
+        cache_bytes=st.sampled_from([0, 3_000, 1_000_000]),
+        threads=st.integers(1, 3),
+        lone=st.booleans(),
+    )
+    def build(self, slots: int, cache_bytes: int, threads: int, *, lone: bool) -> None:
+        """Begin with two models, the second of which may take several slots, and nothing to do."""
         self.now = 1_000.0
         self.slots = slots
         self.health: dict[str, bool] = dict.fromkeys(MODELS, True)
@@ -105,8 +111,12 @@ class SchedulerMachine(RuleBasedStateMachine):
             random.Random(0),  # noqa: S311 - jitter, not a secret
             on_health=self.health.__setitem__,
         )
+        self.threads = {"translate": 1, "summarize": min(slots, threads)}
         for model in MODELS:
-            self.core.add_model(model, PROFILE)
+            self.core.add_model(model, replace(PROFILE, threads=self.threads[model]))
+        if lone and slots > 1:
+            self.core.widen("summarize", slots, 1.5)
+        self.held = 0
         self.requests: list[Request] = []
         self.submitted: list[Submitted] = []
         self.running: list[Work] = []
@@ -168,7 +178,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def dispatch(self) -> None:
         """Fill the free slots, as the driver does after everything."""
         self.fill_slots()
-        idle = self.core.running < self.slots
+        idle = self.slots - self.core.running >= max(self.threads.values())
         for model, lane in self.core.statistics().lanes.items():
             probing = any(isinstance(w, Probe) and w.model == model for w in self.running)
             waits = any(lane.depth.values())
@@ -178,9 +188,30 @@ class SchedulerMachine(RuleBasedStateMachine):
         """Take work until the core has none, and look at all of it."""
         while (work := self.core.next_work(self.now)) is not None:
             self.running.append(work)
-            assert len(self.running) <= self.slots
+            assert work.slots == self.threads[work.model] or (
+                isinstance(work, Batch) and work.lone and len(self.running) == 1
+            )
+            assert self.taken() <= self.slots
             if isinstance(work, Batch):
                 self.check_batch(work)
+
+    def taken(self) -> int:
+        """Slots of everything that runs."""
+        return self.held + sum(work.slots for work in self.running)
+
+    @rule(slots=st.integers(1, 3))
+    def hold(self, slots: int) -> None:
+        """Somebody takes slots for work of his own, if they are free."""
+        free = self.slots - self.taken()
+        assert self.core.hold(slots) is (slots <= free)
+        self.held += slots if slots <= free else 0
+
+    @precondition(lambda self: self.held)
+    @rule()
+    def let_go(self) -> None:
+        """He gives them back."""
+        self.core.let_go(self.held)
+        self.held = 0
 
     def check_batch(self, batch: Batch) -> None:
         """What holds for every batch that starts."""
@@ -283,7 +314,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert statistics.submitted == len(self.submitted)
         assert sum(statistics.settled.values()) == told
         assert statistics.outstanding == len(self.submitted) - told
-        assert statistics.running == len(self.running) <= self.slots
+        assert statistics.running == self.taken() <= self.slots
         completed = sum(isinstance(e.outcomes[0], Completion) for e in self.submitted if e.outcomes)
         assert Counter(statistics.settled)["completed"] == completed
 
@@ -298,6 +329,8 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Without new arrivals everything ends, and nobody was left waiting."""
+        if self.held:
+            self.let_go()
         for _ in range(20 * len(self.submitted) + 20):
             self.fill_slots()
             if not self.running:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from khulasa_server.scheduling import Scheduler, SchedulerSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from khulasa_server.engines.base import Tokens
+    from khulasa_server.engines.base import Timing, Tokens
 
 POISON = "☠"
 
@@ -29,10 +30,12 @@ class GateEngine:
     Args:
         gate: calls wait until it is set.
         broken: every call raises.
+        delay: seconds that each call takes at least.
     """
 
     gate: threading.Event = field(default_factory=threading.Event)
     broken: bool = False
+    delay: float = 0.0
     closed: bool = False
     calls: list[list[Tokens]] = field(default_factory=list)
     options: list[GenerationOptions] = field(default_factory=list)
@@ -61,6 +64,7 @@ class GateEngine:
         self.thread_names.add(threading.current_thread().name)
         self.entered.release()
         assert self.gate.wait(30), "the test never opened the gate"
+        time.sleep(self.delay)
         if self.closed or self.broken or any(POISON in tokens for tokens in batch):
             raise EngineError("scripted failure")
         return [
@@ -72,8 +76,10 @@ class GateEngine:
         del batch
         return [[0.0] * (len(target) + 1) for target in targets]
 
-    def warm_up(self) -> None:
+    def warm_up(self, workers: int = 1) -> tuple[Timing, ...]:
         """Nothing is cold."""
+        del workers
+        return ()
 
     def close(self) -> None:
         """Refuse later calls."""

@@ -1,0 +1,206 @@
+"""Chooses each model's threads once the server serves, whenever nobody is there to be disturbed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from khulasa_server.bundles.errors import BundleError
+from khulasa_server.bundles.manifest import Task
+from khulasa_server.bundles.store import verify_files
+from khulasa_server.engines import calibration, trials
+from khulasa_server.engines.base import EngineError
+from khulasa_server.engines.calibration import Choice, Speed
+from khulasa_server.engines.loading import load
+from khulasa_server.engines.proving import prove
+from khulasa_server.observability.logs import logger
+from khulasa_server.tasks.catalog import ModelState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from khulasa_server.bundles.store import Bundle
+    from khulasa_server.engines.base import Engine
+    from khulasa_server.engines.plan import ThreadPlan
+    from khulasa_server.engines.trials import Trial
+    from khulasa_server.tasks.catalog import Model
+    from khulasa_server.tasks.fleet import Fleet
+
+log = logger(__name__)
+R = TypeVar("R")
+
+SETTLED_SECONDS: Final = 2.0
+"""Without a request before the first measurement: a server that is called at once has better
+things to do."""
+PAUSE_SECONDS: Final = 0.05
+"""Without a request before each further one."""
+ROUNDS: Final = 3
+"""Of each measurement, taken in turns; the fastest counts, since others can only slow it down."""
+STEPS: Final = 16
+LONG_TOKENS: Final = 256
+SENTENCES: Final = 8
+
+
+class _GoneError(Exception):
+    """The model is not what it was when its measurement began."""
+
+
+@dataclass(slots=True)
+class Tuner:
+    """Measures each model's speed at each number of threads, or remembers it.
+
+    Every measurement takes all slots, so that engine threads never exceed the cores, and is short,
+    because whoever comes meanwhile waits for its end.
+
+    Args:
+        fleet: whose models these are.
+        path: file that keeps choices; None: they are measured at each start.
+    """
+
+    fleet: Fleet
+    path: Path | None
+    _idle: float = field(default=SETTLED_SECONDS, init=False)
+
+    async def tune(self, bundles: Sequence[Bundle]) -> None:
+        """Choose for each model that serves, one after the other; a failure is logged."""
+        for bundle in bundles:
+            model = self.fleet.catalog.models[bundle.manifest.name]
+            try:
+                await self._tune(model, bundle)
+            except (BundleError, EngineError, _GoneError) as error:
+                log.warning("threads_not_calibrated", model=model.name, why=str(error))
+
+    async def _tune(self, model: Model, bundle: Bundle) -> None:
+        digest, cores = bundle.manifest.digest, self._plan.slots
+        kept = await asyncio.to_thread(calibration.recall, self.path, digest, cores)
+        choice = kept or await self._measure(model, bundle)
+        await self._apply(model, bundle, choice)
+        if kept is None:
+            await self._keep(digest, choice)
+        source = "file" if kept else "calibrated"
+        log.info("threads_calibrated", model=model.name, source=source, **choice.model_dump())
+        lone = replace(self._plan, workers=1, threads=choice.lone_threads)
+        self.fleet.metrics.threads_chosen(
+            model.name,
+            plan=str(self._with(choice.threads)),
+            lone=str(lone) if choice.lone_threads else "",
+            reason=source,
+            threads=cores,
+        )
+
+    async def _keep(self, digest: str, choice: Choice) -> None:
+        try:
+            await asyncio.to_thread(calibration.keep, self.path, digest, self._plan.slots, choice)
+        except OSError as error:
+            log.warning("calibration_not_kept", file=str(self.path), why=str(error))
+
+    @property
+    def _plan(self) -> ThreadPlan:
+        return self.fleet.options.plan
+
+    def _with(self, threads: int) -> ThreadPlan:
+        """The plan that fills the same cores with batches of so many threads."""
+        return replace(self._plan, workers=self._plan.slots // threads, threads=threads)
+
+    async def _measure(self, model: Model, bundle: Bundle) -> Choice:
+        speeds: dict[int, Speed] = {}
+        usual, *others = calibration.candidates(self._plan.slots)
+        for threads in others:
+            copy = await self._copy(bundle, self._with(threads))
+            try:
+                await self._compare(model, bundle, {usual: None, threads: copy}, speeds)
+            finally:
+                await _to_its_end(copy.close)
+        long_inputs = model.task is Task.SUMMARIZE
+        return calibration.choose([*speeds.values()], self._plan.slots, long_inputs=long_inputs)
+
+    async def _compare(
+        self,
+        model: Model,
+        bundle: Bundle,
+        engines: dict[int, Engine | None],
+        speeds: dict[int, Speed],
+    ) -> None:
+        """Time engines by turns; None is the one that serves."""
+        sentences = trials.sentences(bundle.manifest, STEPS, SENTENCES)
+        long = trials.longest(bundle.manifest, STEPS, LONG_TOKENS)
+        for _ in range(ROUNDS):
+            for threads, engine in engines.items():
+                workers = self._plan.slots // threads
+                together = await self._timed(model, engine, sentences, workers)
+                rate = workers * len(sentences.batch) / together
+                alone = await self._timed(model, engine, long, 1)
+                before = speeds.get(threads, Speed(threads, rate, alone))
+                speeds[threads] = Speed(
+                    threads, max(rate, before.sentences), min(alone, before.long_seconds)
+                )
+
+    async def _timed(
+        self, model: Model, engine: Engine | None, trial: Trial, workers: int
+    ) -> float:
+        """Seconds until the last of `workers` equal batches has ended, with the machine free."""
+
+        def run() -> float:
+            subject = engine or model.engine
+            if subject is None or model.state is not ModelState.READY:
+                raise _GoneError(f"the model is {model.state.value}")
+            return max(timing.seconds for timing in trials.run(subject, trial, workers))
+
+        return await self._exclusively(run)
+
+    async def _exclusively(self, function: Callable[[], R]) -> R:
+        """Run in a worker thread while nothing else does."""
+        slots = self.fleet.scheduler.slots
+        await slots.take_when_idle(self._plan.slots, self._idle)
+        self._idle = PAUSE_SECONDS
+        try:
+            return await _to_its_end(function)
+        finally:
+            slots.let_go(self._plan.slots)
+
+    async def _copy(self, bundle: Bundle, plan: ThreadPlan) -> Engine:
+        """A second engine of the same weights, proven as the first one was."""
+
+        def read() -> Engine:
+            verify_files(bundle)
+            kind = self.fleet.options.kind
+            return load(kind, bundle.path, bundle.manifest, plan.workers, plan.threads)
+
+        engine = await _to_its_end(read)
+        try:
+            await self._exclusively(partial(prove, engine, bundle, "tolerant"))
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    async def _apply(self, model: Model, bundle: Bundle, choice: Choice) -> None:
+        if choice.threads != self._plan.threads:
+            plan = self._with(choice.threads)
+            await self._exchange(model, await self._copy(bundle, plan), plan)
+        if choice.lone_threads:
+            plan = replace(self._plan, workers=1, threads=choice.lone_threads)
+            lone = await self._copy(bundle, plan)
+            self.fleet.scheduler.set_lone(model.name, lone, choice.lone_threads, choice.gain)
+
+    async def _exchange(self, model: Model, engine: Engine, plan: ThreadPlan) -> None:
+        slots = self.fleet.scheduler.slots
+        await slots.take_when_idle(plan.slots, PAUSE_SECONDS)
+        try:
+            before = self.fleet.exchange(model, engine, plan)
+        finally:
+            slots.let_go(plan.slots)
+        await _to_its_end(before.close)
+
+
+async def _to_its_end(function: Callable[[], R]) -> R:
+    """Run in a thread, and wait for it even if nobody wants the result any more."""
+    running = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
