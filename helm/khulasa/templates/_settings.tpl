@@ -6,6 +6,7 @@ KHULASA_MODELS: {{ include "khulasa.models" . | quote }}
 KHULASA_REQUIRED_SERVICES: {{ join "," .Values.server.requiredServices | quote }}
 KHULASA_ENGINE: {{ .Values.server.engine | quote }}
 KHULASA_THREADS: {{ include "khulasa.threads" . | quote }}
+KHULASA_CALIBRATION_FILE: "/tmp/calibration.json"
 KHULASA_CANARY: {{ .Values.server.canary | quote }}
 KHULASA_MAX_CODE_POINTS: {{ .Values.server.maxCodePoints | int64 | quote }}
 KHULASA_MAX_REQUEST_CODE_POINTS: {{ .Values.server.maxRequestCodePoints | int64 | quote }}
@@ -15,6 +16,7 @@ KHULASA_QUEUE_SECONDS: {{ .Values.server.queueSeconds | quote }}
 KHULASA_BULK_QUEUE_SECONDS: {{ .Values.server.bulkQueueSeconds | quote }}
 KHULASA_DEFAULT_DEADLINE: {{ .Values.server.defaultDeadline | quote }}
 KHULASA_MAX_DEADLINE: {{ .Values.server.maxDeadline | quote }}
+KHULASA_STALL_SECONDS: {{ .Values.server.stallSeconds | quote }}
 KHULASA_CACHE_BYTES: {{ .Values.server.cacheBytes | int64 | quote }}
 KHULASA_MAX_CONNECTIONS: {{ .Values.server.maxConnections | int64 | quote }}
 KHULASA_MAX_CONNECTION_AGE: {{ .Values.server.maxConnectionAge | quote }}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -62,7 +62,8 @@ class Tuner:
 
     fleet: Fleet
     path: Path | None
-    _idle: float = field(default=SETTLED_SECONDS, init=False)
+    settled: float = SETTLED_SECONDS
+    """Seconds without a request before the next measurement."""
 
     async def tune(self, bundles: Sequence[Bundle]) -> None:
         """Choose for each model that serves, one after the other; a failure is logged."""
@@ -154,8 +155,8 @@ class Tuner:
     async def _exclusively(self, function: Callable[[], R]) -> R:
         """Run in a worker thread while nothing else does."""
         slots = self.fleet.scheduler.slots
-        await slots.take_when_idle(self._plan.slots, self._idle)
-        self._idle = PAUSE_SECONDS
+        await slots.take_when_idle(self._plan.slots, self.settled)
+        self.settled = PAUSE_SECONDS
         try:
             return await _to_its_end(function)
         finally:

@@ -38,5 +38,5 @@ def test_more_threads_than_cores_are_refused(setting: str) -> None:
 @pytest.mark.parametrize("setting", ["", "2", "0x1", "2x", "x2", "2×1", "2x1!!", "auto!"])
 def test_anything_else_is_refused(setting: str) -> None:
     """The sentence names the setting and shows what it may be."""
-    with pytest.raises(ValueError, match="KHULASA_THREADS .* must be 'auto' or like '2x1'"):
+    with pytest.raises(ValueError, match=r"KHULASA_THREADS .* must be 'auto' or like '2x1'"):
         plan_threads(setting, 8)

@@ -158,9 +158,7 @@ def test_a_known_model_has_its_series_before_anything_happened() -> None:
 def test_a_replaced_model_leaves_no_series_behind() -> None:
     """After a reload one digest is told, and after an unload none."""
     metrics = used()
-    metrics.model_serves(
-        ModelFacts("mt", "sha256:2", "ctranslate2", "float32", "Apache-2.0", 2.0)
-    )
+    metrics.model_serves(ModelFacts("mt", "sha256:2", "ctranslate2", "float32", "Apache-2.0", 2.0))
     exposed = generate_latest(metrics.registry).decode()
     assert "sha256:2" in exposed
     assert "sha256:1" not in exposed

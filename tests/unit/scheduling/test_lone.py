@@ -13,8 +13,9 @@ from khulasa_server.scheduling.lone import GIVEN_UP, KNOWN_AFTER, Lone
 from khulasa_server.scheduling.work import Batch, Probe, Rebuild
 
 if TYPE_CHECKING:
-    from khulasa_server.scheduling import ModelProfile
     from tests.unit.scheduling.conftest import Bench
+
+    from khulasa_server.scheduling import ModelProfile
 
 LONG = " ".join(f"w{number}" for number in range(15))
 """0.25 s of the test's profile."""
@@ -56,11 +57,11 @@ def test_who_comes_meanwhile_waits_for_its_end(wide: Bench) -> None:
     assert (wide.batch().model, wide.core.running) == ("other", 1)
 
 
-@pytest.mark.parametrize("second", [{"model": "m"}, {"model": "other"}], ids=["same", "other"])
-def test_two_that_wait_are_run_side_by_side(wide: Bench, second: dict[str, str]) -> None:
+@pytest.mark.parametrize("second", ["m", "other"])
+def test_two_that_wait_are_run_side_by_side(wide: Bench, second: str) -> None:
     """Whichever model the second one is for."""
     wide.alone(LONG)
-    wide.alone(LONG + " end", **second)
+    wide.alone(LONG + " end", model=second)
     batches = [wide.batch(), wide.batch()]
     assert [(batch.lone, batch.slots) for batch in batches] == [(False, 1)] * 2
     assert wide.work() is None
@@ -282,9 +283,11 @@ def test_a_model_at_work_cannot_begin_anew(bench: Bench, profile: ModelProfile) 
 
 def test_idle_is_when_nobody_is_there(bench: Bench) -> None:
     """Neither an admitted request nor anything that runs."""
-    assert bench.core.idle
+    seen = [bench.core.idle]
     request = bench.admit()
-    assert not bench.core.idle
+    seen.append(bench.core.idle)
     bench.core.release(request)
-    assert bench.core.hold(1)
-    assert not bench.core.idle
+    seen.append(bench.core.idle)
+    bench.core.hold(1)
+    seen.append(bench.core.idle)
+    assert seen == [True, False, True, False]

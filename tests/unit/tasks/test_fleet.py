@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,12 +12,13 @@ import pytest
 from khulasa_server.bundles import store
 from khulasa_server.bundles.errors import DigestMismatchError
 from khulasa_server.engines import proving
-from khulasa_server.engines.base import EngineError
-from khulasa_server.engines.plan import ThreadPlan
+from khulasa_server.engines.base import EngineError, Timing
+from khulasa_server.engines.plan import ThreadPlan, plan_threads
 from khulasa_server.engines.scripted import ScriptedEngine
 from khulasa_server.guards.findings import Kind
 from khulasa_server.observability.metrics import Metrics
-from khulasa_server.scheduling import Scheduler, SchedulerSettings
+from khulasa_server.scheduling import Coefficients, Scheduler, SchedulerSettings
+from khulasa_server.scheduling.cost import Shape, seconds_of
 from khulasa_server.tasks.catalog import Catalog, ModelState
 from khulasa_server.tasks.fleet import Fleet, LoadOptions
 
@@ -100,6 +101,64 @@ async def test_whatever_fails_one_model_leaves_the_others(
     assert str(error) in models[TRANSLATOR].detail
     assert models[SUMMARIZER].state is ModelState.READY
     await yard.fleet.close()
+
+
+class Slow(ScriptedEngine):
+    """On a machine that is ten times slower than believed."""
+
+    together = 0
+
+    def warm_up(self, workers: int = 1) -> tuple[Timing, ...]:
+        """Two batches, as long as the first guess is wrong."""
+        type(self).together = workers
+        shapes = (Shape.single(500, 8, 4), Shape.single(32, 8, 4).times(4))
+        return tuple(
+            Timing(
+                items=shape.items,
+                longest=shape.longest,
+                steps=shape.steps,
+                written=shape.written,
+                beam_size=shape.beam_size,
+                seconds=10 * seconds_of(Coefficients(), shape),
+            )
+            for shape in shapes
+        )
+
+
+async def test_the_first_request_is_judged_by_what_start_up_timed(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Costs are those of this machine before the first batch, also for shapes not timed."""
+    monkeypatch.setattr(proving, "load", lambda _kind, _path, manifest, **_: Slow(manifest))
+    await yard.fleet.load_all(store.embedded())
+    for lane in yard.fleet.scheduler.statistics().lanes.values():
+        for shape in (Shape.single(500, 8, 4), Shape.single(40, 40, 4).times(16)):
+            guess = 10 * seconds_of(Coefficients(), shape)
+            assert seconds_of(lane.coefficients, shape) == pytest.approx(guess, rel=0.1)
+    await yard.fleet.close()
+
+
+async def test_a_model_loads_beside_others_on_the_threads_of_one_batch(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Warming up takes all slots only while nothing runs; threads never exceed the cores."""
+    monkeypatch.setattr(proving, "load", lambda _kind, _path, manifest, **_: Slow(manifest))
+    options = replace(yard.fleet.options, plan=plan_threads("2x1", 2))
+    scheduler = Scheduler(
+        SchedulerSettings(slots=2),
+        executor=options.executor,
+        rng=random.Random(1),  # noqa: S311 - spreads retries
+    )
+    fleet = replace(yard.fleet, options=options, scheduler=scheduler)
+    first, second = store.embedded()
+    await fleet.load_all([first])
+    assert Slow.together == 2
+    assert fleet.scheduler.slots.hold(1)
+    await fleet.load_all([second])
+    assert Slow.together == 1
+    assert fleet.scheduler.statistics().running == 1
+    fleet.scheduler.slots.let_go(1)
+    await fleet.close()
 
 
 async def test_a_fallen_engine_is_failed_until_it_is_back(yard: Yard) -> None:

@@ -16,8 +16,9 @@ from khulasa_server.scheduling.lone import KNOWN_AFTER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from khulasa_server.scheduling import Completion, Scheduler
     from tests.unit.scheduling.driver.conftest import GateEngine
+
+    from khulasa_server.scheduling import Completion, Scheduler
 
 PROFILE = ModelProfile("d", "t")
 GREEDY = GenerationOptions(beam_size=1)
