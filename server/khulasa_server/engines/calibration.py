@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -26,17 +27,41 @@ _PROCESSOR = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
 
 
 class Speed(NamedTuple):
-    """What was measured with batches of `threads` threads.
+    """What one round measured with batches of some number of threads.
 
     Args:
-        threads: of each batch.
         sentences: a second, with as many batches side by side as there is room for.
         long_seconds: of one long input that has the machine to itself.
     """
 
-    threads: int
     sentences: float
     long_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Batches of several threads against batches of one, round by round.
+
+    The worst round counts: a neighbour on the machine may slow down any measurement, and a change
+    that was for nothing costs more than one that was missed.
+
+    Args:
+        threads: of each batch, at least 2.
+        rounds: speed with one thread and, right after it, with `threads`; one pair at least.
+    """
+
+    threads: int
+    rounds: tuple[tuple[Speed, Speed], ...]
+
+    @property
+    def sentences(self) -> list[float]:
+        """Times as many sentences a second, worst round first."""
+        return sorted(many.sentences / one.sentences for one, many in self.rounds)
+
+    @property
+    def long(self) -> list[float]:
+        """Times as fast a long input, worst round first."""
+        return sorted(one.long_seconds / many.long_seconds for one, many in self.rounds)
 
 
 class Choice(BaseModel):
@@ -64,33 +89,38 @@ def candidates(cores: int) -> list[int]:
     return sorted(size for size in sizes if size <= cores and cores % size == 0)
 
 
-def choose(speeds: Sequence[Speed], cores: int, *, long_inputs: bool) -> Choice:
-    """The best of what was measured, the usual single thread first.
+def choose(comparisons: Sequence[Comparison], cores: int, *, long_inputs: bool) -> Choice:
+    """The best of what was measured.
 
     Args:
-        speeds: one for each candidate.
+        comparisons: one for each candidate but the first.
         cores: that batches fill.
         long_inputs: the model reads whole texts, not sentences, so that one of them may be all
             there is to do.
     """
-    usual = speeds[0]
-    best = max(speeds, key=lambda speed: speed.sentences)
-    if best.sentences < WIDER * usual.sentences:
-        best = usual
-    fastest = min(speeds, key=lambda speed: speed.long_seconds)
-    gain = best.long_seconds / fastest.long_seconds
-    lone = fastest.threads if long_inputs and gain >= LONE else 0
+    sentences = {each.threads: each.sentences[0] for each in comparisons}
+    threads = max(sentences, key=sentences.__getitem__, default=1)
+    if sentences.get(threads, 0.0) < WIDER:
+        threads = 1
+    gains = {each.threads: each.long[0] for each in comparisons}
+    usual = gains.get(threads, 1.0)
+    wider = {each: gain / usual for each, gain in gains.items() if each > threads}
+    lone = max(wider, key=wider.__getitem__, default=0)
+    if not long_inputs or wider.get(lone, 0.0) < LONE:
+        lone = 0
+    reason = "; ".join(_told(each, cores) for each in comparisons)
     return Choice(
-        threads=best.threads,
-        lone_threads=lone,
-        gain=gain if lone else 1.0,
-        reason="; ".join(_told(speed, cores) for speed in speeds),
+        threads=threads, lone_threads=lone, gain=wider[lone] if lone else 1.0, reason=reason
     )
 
 
-def _told(speed: Speed, cores: int) -> str:
-    plan = f"{cores // speed.threads}x{speed.threads}"
-    return f"{plan}: {speed.sentences:.1f} sentences/s, a long input {speed.long_seconds:.3f} s"
+def _told(comparison: Comparison, cores: int) -> str:
+    threads, sentences, long = comparison.threads, comparison.sentences, comparison.long
+    return (
+        f"{cores // threads}x{threads} against {cores}x1: {sentences[0]:.2f} to "
+        f"{sentences[-1]:.2f} times the sentences a second, a long input alone {long[0]:.2f} to "
+        f"{long[-1]:.2f} times as fast"
+    )
 
 
 def recall(path: Path | None, digest: str, cores: int) -> Choice | None:

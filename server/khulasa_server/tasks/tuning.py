@@ -12,7 +12,7 @@ from khulasa_server.bundles.manifest import Task
 from khulasa_server.bundles.store import verify_files
 from khulasa_server.engines import calibration, trials
 from khulasa_server.engines.base import EngineError
-from khulasa_server.engines.calibration import Choice, Speed
+from khulasa_server.engines.calibration import Choice, Comparison, Speed
 from khulasa_server.engines.loading import load
 from khulasa_server.engines.proving import prove
 from khulasa_server.observability.logs import logger
@@ -37,8 +37,8 @@ SETTLED_SECONDS: Final = 2.0
 things to do."""
 PAUSE_SECONDS: Final = 0.05
 """Without a request before each further one."""
-ROUNDS: Final = 3
-"""Of each measurement, taken in turns; the fastest counts, since others can only slow it down."""
+ROUNDS: Final = 5
+"""Of each measurement, taken in turns, so that what disturbs one disturbs its neighbour too."""
 STEPS: Final = 16
 LONG_TOKENS: Final = 256
 SENTENCES: Final = 8
@@ -107,37 +107,33 @@ class Tuner:
         return replace(self._plan, workers=self._plan.slots // threads, threads=threads)
 
     async def _measure(self, model: Model, bundle: Bundle) -> Choice:
-        speeds: dict[int, Speed] = {}
-        usual, *others = calibration.candidates(self._plan.slots)
-        for threads in others:
+        comparisons = []
+        for threads in calibration.candidates(self._plan.slots)[1:]:
             copy = await self._copy(bundle, self._with(threads))
             try:
-                await self._compare(model, bundle, {usual: None, threads: copy}, speeds)
+                rounds = [await self._round(model, bundle, threads, copy) for _ in range(ROUNDS)]
             finally:
                 await _to_its_end(copy.close)
+            comparisons.append(Comparison(threads, tuple(rounds)))
         long_inputs = model.task is Task.SUMMARIZE
-        return calibration.choose([*speeds.values()], self._plan.slots, long_inputs=long_inputs)
+        return calibration.choose(comparisons, self._plan.slots, long_inputs=long_inputs)
 
-    async def _compare(
-        self,
-        model: Model,
-        bundle: Bundle,
-        engines: dict[int, Engine | None],
-        speeds: dict[int, Speed],
-    ) -> None:
-        """Time engines by turns; None is the one that serves."""
+    async def _round(
+        self, model: Model, bundle: Bundle, threads: int, copy: Engine
+    ) -> tuple[Speed, Speed]:
+        """The speed of the engine that serves, with one thread, and of its copy."""
+        one = await self._speed(model, bundle, 1, None)
+        return one, await self._speed(model, bundle, threads, copy)
+
+    async def _speed(
+        self, model: Model, bundle: Bundle, threads: int, engine: Engine | None
+    ) -> Speed:
         sentences = trials.sentences(bundle.manifest, STEPS, SENTENCES)
         long = trials.longest(bundle.manifest, STEPS, LONG_TOKENS)
-        for _ in range(ROUNDS):
-            for threads, engine in engines.items():
-                workers = self._plan.slots // threads
-                together = await self._timed(model, engine, sentences, workers)
-                rate = workers * len(sentences.batch) / together
-                alone = await self._timed(model, engine, long, 1)
-                before = speeds.get(threads, Speed(threads, rate, alone))
-                speeds[threads] = Speed(
-                    threads, max(rate, before.sentences), min(alone, before.long_seconds)
-                )
+        workers = self._plan.slots // threads
+        together = await self._timed(model, engine, sentences, workers)
+        alone = await self._timed(model, engine, long, 1)
+        return Speed(workers * len(sentences.batch) / together, alone)
 
     async def _timed(
         self, model: Model, engine: Engine | None, trial: Trial, workers: int

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from khulasa_server.engines import calibration
-from khulasa_server.engines.calibration import Choice, Speed, candidates, choose, keep, recall
+from khulasa_server.engines.calibration import (
+    Choice,
+    Comparison,
+    Speed,
+    candidates,
+    choose,
+    keep,
+    recall,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,41 +33,65 @@ def test_batches_fill_the_cores(cores: int, threads: list[int]) -> None:
     assert candidates(cores) == threads
 
 
-def test_one_thread_a_batch_unless_more_are_clearly_better() -> None:
-    """A tenth more sentences a second is worth an exchange, less is noise."""
-    usual = Speed(1, 100.0, 1.0)
-    assert choose([usual, Speed(2, 109.9, 1.0)], 2, long_inputs=False).threads == 1
-    assert choose([usual, Speed(2, 110.1, 1.0)], 2, long_inputs=False).threads == 2
-    assert choose([usual, Speed(2, 120.0, 1.0), Speed(4, 130.0, 1.0)], 4, long_inputs=False) == (
-        Choice(
-            threads=4,
-            reason="4x1: 100.0 sentences/s, a long input 1.000 s; "
-            "2x2: 120.0 sentences/s, a long input 1.000 s; "
-            "1x4: 130.0 sentences/s, a long input 1.000 s",
-        )
+def compared(
+    threads: int, sentences: tuple[float, ...] = (1.0,), long: tuple[float, ...] = (1.0,)
+) -> Comparison:
+    """Rounds in which more threads are so many times faster."""
+    rounds = zip(sentences, long, strict=True)
+    return Comparison(threads, tuple((Speed(50, 2), Speed(50 * s, 2 / t)) for s, t in rounds))
+
+
+@pytest.mark.parametrize(
+    ("sentences", "threads"), [((1.05, 3.0), 1), ((1.11, 1.2), 2), ((0.5, 0.6), 1)]
+)
+def test_one_thread_a_batch_unless_more_are_clearly_better(
+    sentences: tuple[float, ...], threads: int
+) -> None:
+    """In the worst round a tenth more sentences a second is worth an exchange, less is noise."""
+    comparison = compared(2, sentences, (1.0, 1.0))
+    assert choose([comparison], 2, long_inputs=False).threads == threads
+
+
+def test_the_best_of_several_is_taken() -> None:
+    """With all figures told."""
+    choice = choose([compared(2, (1.2,)), compared(4, (1.3,))], 4, long_inputs=False)
+    assert choice == Choice(
+        threads=4,
+        reason="2x2 against 4x1: 1.20 to 1.20 times the sentences a second, a long input alone "
+        "1.00 to 1.00 times as fast; 1x4 against 4x1: 1.30 to 1.30 times the sentences a second, "
+        "a long input alone 1.00 to 1.00 times as fast",
     )
 
 
-@pytest.mark.parametrize(("seconds", "lone"), [(0.78, 0), (0.76, 2)])
-def test_a_long_input_has_more_threads_if_it_gains_enough(seconds: float, lone: int) -> None:
-    """From 1.3 times on; the gain is kept with the choice."""
-    choice = choose([Speed(1, 100.0, 1.0), Speed(2, 60.0, seconds)], 2, long_inputs=True)
+@pytest.mark.parametrize(
+    ("long", "lone"), [((1.29, 1.9), 0), ((1.31, 1.4), 2)], ids=["less", "enough"]
+)
+def test_a_long_input_has_more_threads_if_it_gains_enough(
+    long: tuple[float, ...], lone: int
+) -> None:
+    """From 1.3 times on, in the worst round; the gain is kept with the choice."""
+    choice = choose([compared(2, (0.6, 0.6), long)], 2, long_inputs=True)
     assert (choice.threads, choice.lone_threads) == (1, lone)
-    assert choice.gain == pytest.approx(1 / seconds if lone else 1.0)
+    assert choice.gain == pytest.approx(1.31 if lone else 1.0)
 
 
 def test_a_model_of_sentences_has_no_long_inputs() -> None:
     """A document is split, and its sentences are spread over the workers."""
-    speeds = [Speed(1, 100.0, 1.0), Speed(2, 60.0, 0.5)]
-    assert choose(speeds, 2, long_inputs=False).lone_threads == 0
+    assert choose([compared(2, (0.6,), (2.0,))], 2, long_inputs=False).lone_threads == 0
 
 
 def test_no_second_engine_like_the_first() -> None:
-    """Where batches have that many threads anyway, a long input gains nothing more."""
-    speeds = [Speed(1, 100.0, 1.0), Speed(2, 200.0, 0.5)]
-    assert choose(speeds, 2, long_inputs=True) == Choice(
-        threads=2, reason=choose(speeds, 2, long_inputs=True).reason
-    )
+    """Where batches have more threads anyway, a lone input must gain by more still."""
+    assert choose([compared(2, (2.0,), (2.0,))], 2, long_inputs=True).lone_threads == 0
+    both = [compared(2, (2.0,), (1.5,)), compared(4, (1.5,), (2.4,))]
+    choice = choose(both, 4, long_inputs=True)
+    assert (choice.threads, choice.lone_threads) == (2, 4)
+    assert choice.gain == pytest.approx(1.6)
+
+
+def test_one_core_leaves_no_choice() -> None:
+    """Nothing is compared, and one thread it is."""
+    assert choose([], 1, long_inputs=True) == Choice(threads=1)
 
 
 def test_a_choice_is_kept_for_processor_cores_and_weights(
