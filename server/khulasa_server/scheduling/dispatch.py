@@ -225,8 +225,8 @@ class Dispatcher:
             self._learn_lone(lane, batch, seconds)
         else:
             lane.estimator.cost.observe(batch.shape, seconds, now)
-        if batch.crowded:
-            lane.estimator.observe_price(sum(item.seconds for item in batch.items), seconds)
+        if batch.crowded and not batch.items[0].submission.deterministic:
+            lane.estimator.observe_price(batch.shape, (shape_of([item]) for item in batch.items))
         for item, generation in zip(batch.items, generations, strict=True):
             lane.estimator.observe_output(item.length, generation.output_tokens)
         self._board.observer.batch(

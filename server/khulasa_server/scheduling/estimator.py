@@ -10,6 +10,8 @@ from khulasa_server.scheduling.cost import CostModel, Shape
 from khulasa_server.scheduling.ratios import RatioWindow, WeightedMean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from khulasa_server.scheduling.types import ModelProfile, SchedulerSettings, Stage
 
 EXPECTED = 0.5
@@ -87,13 +89,24 @@ class Estimator:
         """Learn how long items are."""
         self._segment.observe(tokens, items)
 
-    def observe_price(self, expected: float, seconds: float) -> None:
-        """Learn what items cost that were expected to add `expected` seconds in all.
+    def observe_price(self, batch: Shape, items: Iterable[Shape]) -> None:
+        """Learn how much more a batch cost than its items would have in batches of their equals.
 
         Only batches that left others waiting are worth learning from: those that took all there
         was are small because there was no more, and will be larger when it matters.
+
+        Both costs are predictions of this moment. What was measured, or what the items were
+        priced at when they came, differs from them by what the cost model has learned since: that
+        is in its coefficients, and must not be in the price as well.
+
+        Args:
+            batch: its shape.
+            items: the shape of each of its items alone.
         """
-        self._price.observe(seconds, expected / self._price.value)
+        share = sum(
+            self._filled_seconds(item.longest, item.steps, item.beam_size) for item in items
+        )
+        self._price.observe(self.cost.predict(batch), share)
 
     def observe_output(self, tokens: int, output: int) -> None:
         """Learn that an item of `tokens` got `output` tokens."""

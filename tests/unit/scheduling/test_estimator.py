@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from khulasa_server.scheduling.cost import Shape
 from khulasa_server.scheduling.estimator import Estimator
 from khulasa_server.scheduling.types import Coefficients, ModelProfile, SchedulerSettings, Stage
 
@@ -159,13 +160,31 @@ def test_lengths_of_items_are_learned_up_to_the_longest() -> None:
 
 
 def test_the_price_of_crowded_batches_is_learned() -> None:
-    """Where items cost twice what full batches promise, their share doubles, once."""
+    """Items of ten tokens beside one of thirty cost three times their tokens: their share does."""
     one = estimator()
     before = one.item_seconds(10, 10, 1)
+    small, large = Shape.single(10, 10, 1), Shape.single(30, 30, 1)
+    mixed = small.times(2).plus(30, 30)
+    share = 2 * before + one.item_seconds(30, 30, 1)
     for _ in range(300):
-        one.observe_price(one.item_seconds(10, 10, 1), 2 * before)
-    assert one.item_seconds(10, 10, 1) == pytest.approx(2 * before, rel=0.01)
+        one.observe_price(mixed, [small, small, large])
+    price = (0.1 + 0.9) / share
+    assert one.item_seconds(10, 10, 1) == pytest.approx(price * before, rel=0.01)
     assert one.alone_seconds(10, 10, 1) == pytest.approx(0.2)
+
+
+def test_the_price_of_equal_items_is_their_share_whatever_the_model_learns() -> None:
+    """Batches that turn out ten times as slow change the coefficients, and the price not at all.
+
+    The price was once learned from what items had been priced at when they came; with every batch
+    of a burst it then counted again what the coefficients had learned.
+    """
+    one = estimator(batch_seconds=1_000.0, batch_tokens=40)
+    full = Shape.single(10, 10, 1).times(4)
+    for moment in range(200):
+        one.cost.observe(full, 10 * 0.5, float(moment))
+        one.observe_price(full, [Shape.single(10, 10, 1)] * 4)
+    assert one.item_seconds(10, 10, 1) == pytest.approx(10 * 0.5 / 4, rel=0.01)
 
 
 def test_a_few_items_count_as_much_as_the_profile() -> None:

@@ -6,7 +6,7 @@ import functools
 import heapq
 import itertools
 import random
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -274,3 +274,34 @@ def test_more_slots_serve_more(slots: int) -> None:
     rate = closed_loop(world, 128 * slots, 8)
     assert world.engine_seconds / 8 == pytest.approx(slots, rel=0.1)
     assert rate > 90 * slots
+
+
+@pytest.mark.parametrize("factor", [0.1, 1.0, 10.0])
+def test_a_second_burst_is_promised_what_the_first_took(factor: float) -> None:
+    """However wrong the prior was when the first burst was priced, the second is estimated well.
+
+    Items are priced when they come, and the price moves before they run. Once, what it learned
+    from them was counted on top of itself with each batch, until nothing found room any more.
+    """
+    prior = Coefficients(*(factor * value for value in astuple(MACHINE)))
+    world = World(prior=prior, settings={"queue_seconds": 300.0, "batch_seconds": 0.5})
+    served = 0
+
+    def done(outcome: Outcome) -> None:
+        nonlocal served
+        assert isinstance(outcome, Completion)
+        served += 1
+
+    for _ in range(256):
+        world.ask(world.length(), 290.0, done)
+    world.at(world.now, lambda: None)
+    world.run(100.0)
+    took = world.engine_seconds
+    for _ in range(256):
+        world.ask(world.length(), 290.0, done)
+    lane = world.core.statistics().lanes["m"]
+    promised = world.slots * lane.estimated_seconds[Priority.INTERACTIVE]
+    assert promised == pytest.approx(took, rel=0.5)
+    world.at(world.now, lambda: None)
+    world.run(100.0)
+    assert served == 512
