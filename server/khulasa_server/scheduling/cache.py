@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import OrderedDict
 from dataclasses import astuple
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-    from khulasa_server.engines.base import Generation
+    from khulasa_server.engines.base import Generation, GenerationOptions
     from khulasa_server.scheduling.types import ModelProfile, Submission
 
 ENTRY_BYTES = 512
@@ -26,16 +28,15 @@ def cache_key(profile: ModelProfile, submission: Submission) -> bytes:
 
     Every field is preceded by its length, so that no two lists of fields read the same.
     """
-    options = astuple(submission.options)
-    fields = (
-        profile.digest,
-        profile.tokenizer_digest,
-        str(len(options)),
-        *(repr(option) for option in options),
-        str(submission.deterministic),
-        *submission.tokens,
-    )
-    return hashlib.blake2b(b"".join(_prefixed(fields)), digest_size=32).digest()
+    common = _common(profile.digest, profile.tokenizer_digest, submission.options)
+    own = _prefixed((str(submission.deterministic), *submission.tokens))
+    return hashlib.blake2b(common + own, digest_size=32).digest()
+
+
+@lru_cache(maxsize=256)
+def _common(digest: str, tokenizer_digest: str, options: GenerationOptions) -> bytes:
+    """The fields of a key that many segments share: writing them takes longer than the rest."""
+    return _prefixed((digest, tokenizer_digest, *map(repr, astuple(options))))
 
 
 def size_of(generation: Generation) -> int:
@@ -92,8 +93,8 @@ class OutputCache:
             self.size -= size_of(generation)
 
 
-def _prefixed(fields: Iterable[str]) -> Iterable[bytes]:
-    for text in fields:
-        data = text.encode("utf-8", "surrogatepass")
-        yield len(data).to_bytes(8, "big")
-        yield data
+def _prefixed(fields: Sequence[str]) -> bytes:
+    """How many fields there are, the length of each, and the fields."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in fields]
+    lengths = array("Q", [len(encoded), *map(len, encoded)])
+    return lengths.tobytes() + b"".join(encoded)
