@@ -72,7 +72,11 @@ def take_in_order(queue: FifoQueue, first: Item, cost: CostModel, bounds: Bounds
     items, shape = [first], shape_of([first])
     for item in queue.companions(first):
         grown = shape.plus(item.length, item.expected_output)
-        if grown.padded > bounds.tokens or cost.predict(grown) > bounds.seconds:
+        if (
+            grown.padded > bounds.tokens
+            or grown.rows > bounds.rows
+            or cost.predict(grown) > bounds.seconds
+        ):
             break
         items.append(item)
         shape = grown

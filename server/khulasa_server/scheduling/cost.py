@@ -66,6 +66,11 @@ class Shape:
         """Input tokens, padding included."""
         return self.items * self.longest
 
+    @property
+    def rows(self) -> int:
+        """Beams of all items: what a decoding step works on."""
+        return self.items * self.beam_size
+
     def plus(self, tokens: int, output: int) -> Shape:
         """With one item more."""
         return Shape(

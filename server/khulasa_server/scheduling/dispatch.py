@@ -159,6 +159,7 @@ class Dispatcher:
         bulk = turn.priority is Priority.BULK
         return Bounds(
             tokens=tokens,
+            rows=lane.profile.batch_rows,
             seconds=self._settings.bulk_batch_seconds if bulk else self._settings.batch_seconds,
             now=now,
         )

@@ -136,7 +136,8 @@ class Estimator:
         single = Shape.single(tokens, output, beam_size)
         one, two = self.cost.predict(single), self.cost.predict(single.times(2))
         by_tokens = self._profile.batch_tokens // max(1, tokens)
+        by_size = max(1, min(by_tokens, self._profile.batch_rows // beam_size))
         if two <= one:
-            return max(1, by_tokens)
+            return by_size
         by_seconds = 1 + math.floor((self._settings.batch_seconds - one) / (two - one))
-        return max(1, min(by_tokens, by_seconds))
+        return max(1, min(by_size, by_seconds))

@@ -18,11 +18,13 @@ class Bounds:
 
     Args:
         tokens: most padded input tokens.
+        rows: most beams over all items.
         seconds: longest predicted run time.
         now: when the batch starts.
     """
 
     tokens: int
+    rows: int
     seconds: float
     now: float
 
@@ -62,6 +64,7 @@ def _stays(shape: Shape, grown: Shape, cost: CostModel, bounds: Bounds, soonest:
     late_anyway = bounds.now + before > soonest
     return (
         grown.padded <= bounds.tokens
+        and grown.rows <= bounds.rows
         and after <= bounds.seconds
         and (bounds.now + after <= soonest or late_anyway)
     )

@@ -135,6 +135,8 @@ class ModelProfile:
         prior: seconds of a batch, as good as start-up could tell.
         threads: slots that each of its batches takes.
         batch_tokens: most padded input tokens of a batch with more than one item.
+        batch_rows: most beams of such a batch; each holds the scores of a whole vocabulary, and
+            beyond this many a step takes in proportion longer.
         segment_tokens: input tokens of a typical item.
         max_segment_tokens: input tokens of the longest item that is ever submitted.
         tokens_per_code_point: input tokens for a code point of source text.
@@ -147,6 +149,7 @@ class ModelProfile:
     prior: Coefficients = field(default_factory=Coefficients)
     threads: int = 1
     batch_tokens: int = 2048
+    batch_rows: int = 256
     segment_tokens: float = 30.0
     max_segment_tokens: int = 512
     tokens_per_code_point: float = 0.3

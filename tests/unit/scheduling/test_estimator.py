@@ -58,6 +58,12 @@ def test_a_batch_is_full_by_tokens_too() -> None:
     assert estimator(batch_tokens=49).item_seconds(10, 10, 1) == pytest.approx(0.5 / 4)
 
 
+def test_a_batch_is_full_by_beams_too() -> None:
+    """256 rows are 64 items of four beams, where tokens leave room for 100 and time for more."""
+    flat = Coefficients(fixed=0.64, input_token=0.0, step=0.0, beam_token=0.0)
+    assert estimator(prior=flat, batch_tokens=1_000).item_seconds(10, 10, 4) == pytest.approx(0.01)
+
+
 def test_an_item_larger_than_a_batch_is_a_batch() -> None:
     """By tokens or by seconds."""
     assert estimator(batch_tokens=5).item_seconds(10, 10, 1) == pytest.approx(0.2)

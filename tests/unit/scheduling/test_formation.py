@@ -51,12 +51,23 @@ def queue_of(items: Iterable[Item]) -> SegmentQueue:
 
 
 def take(
-    queue: SegmentQueue, *, tokens: int = 1_000, seconds: float = 100.0, cost: CostModel = COST
+    queue: SegmentQueue,
+    *,
+    tokens: int = 1_000,
+    rows: int = 1_000,
+    seconds: float = 100.0,
+    cost: CostModel = COST,
 ) -> list[Item]:
     """The next batch."""
     first = queue.head()
     assert first is not None
-    return take_batch(queue, first, cost, Bounds(tokens, seconds, NOW))
+    return take_batch(queue, first, cost, Bounds(tokens, rows, seconds, NOW))
+
+
+def test_a_batch_has_no_more_beams_than_its_rows() -> None:
+    """Two beams an item: seven rows hold three items, and one row still holds one."""
+    assert len(take(queue_of(item(3) for _ in range(9)), rows=7)) == 3
+    assert len(take(queue_of(item(3) for _ in range(9)), rows=1)) == 1
 
 
 def test_buckets_are_quarters_of_an_octave() -> None:
