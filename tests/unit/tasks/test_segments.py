@@ -14,7 +14,6 @@ from khulasa_server.engines.scripted import log_probability, transliterate
 from khulasa_server.guards.findings import Kind
 from khulasa_server.scheduling import CacheMode
 from khulasa_server.tasks.segments import (
-    OUTPUT_STEP,
     in_order,
     output_limit,
     stricter,
@@ -176,7 +175,8 @@ def test_a_shared_batch_counts_once(make_office: Make) -> None:
 def test_output_limits_are_few_and_never_too_low(tokens: int, most: int) -> None:
     """Limits come in steps so that batches fill, and are above what translations need."""
     limit = output_limit(tokens, most)
-    assert limit == most or (limit % OUTPUT_STEP == 0 and limit <= most)
+    assert limit <= most
+    assert limit in {most, *(factor << power for factor in (1, 3) for power in range(12))}
     assert limit >= min(most, 2 * tokens + 24)
 
 
