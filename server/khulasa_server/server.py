@@ -174,6 +174,7 @@ class Server:
 
     async def _end_calls(self) -> None:
         """Take no more connections; answer what has not ended when the grace nearly has."""
+        self.board.release()
         grace = self._settings.drain_grace
         farewell = min(FAREWELL_SECONDS, grace / 2)
         stopping = asyncio.ensure_future(self._grpc.stop(grace))

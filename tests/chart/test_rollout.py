@@ -95,12 +95,6 @@ def test_a_pod_on_its_way_out_answers_what_it_was_asked(fleet: Fleet) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xfail(
-    strict=False,
-    raises=AssertionError,
-    reason="gRPC cancels or loses a call that arrives while the server begins to stop, one in some "
-    "thousands: the client does not send a CANCELLED one again, a lost one waits for the grace",
-)
 def test_a_rolling_update_fails_no_request(fleet: Fleet) -> None:
     """Three pods are replaced, one after the other, under load: every call is answered."""
     old, new = addresses(3), addresses(3)

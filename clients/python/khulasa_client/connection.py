@@ -31,8 +31,17 @@ RETRY_POLICY = {
     "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
 }
-RETRY_THROTTLING = {"maxTokens": 10, "tokenRatio": 0.1}
-"""A retry costs a token and an answer gives a tenth back: at most 10 % extra in the long run."""
+RETRY_THROTTLING = {"maxTokens": 64, "tokenRatio": 0.1}
+"""A retry costs a token and an answer gives a tenth back: at most 10 % extra in the long run.
+
+None once half of them are gone: a replica that dies may take thirty calls with it, each of which is
+to be answered by another one.
+"""
+HEALTH_CHECK = {"serviceName": "khulasa.v1.ModelService"}
+"""Health that each connection watches where calls are spread: it serves from the moment a server
+listens until it drains, so a server that will stop gets no call that it would have to cut off."""
+RESOLVE_SECONDS = 5
+"""How soon a name is looked up again after a server went; gRPC would wait for half a minute."""
 
 SEVERAL = ("dns:", "ipv4:", "ipv6:")
 """Targets that can stand for several servers: calls are spread over all of them."""
@@ -189,6 +198,7 @@ class Connection:
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.min_reconnect_backoff_ms", MAX_RECONNECT_SECONDS * 1000),
             ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_SECONDS * 1000),
+            ("grpc.dns_min_time_between_resolutions_ms", RESOLVE_SECONDS * 1000),
             # Else a channel with new certificates would go on with the old one's connections.
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.primary_user_agent", f"khulasa-client/{VERSION}"),
@@ -199,6 +209,7 @@ class Connection:
         config: dict[str, object] = {}
         if self.address.startswith(SEVERAL):
             config["loadBalancingConfig"] = [{"round_robin": {}}]
+            config["healthCheckConfig"] = HEALTH_CHECK
         if self.retries:
             names = [method.path.removeprefix("/").split("/") for method in RETRIED]
             config["methodConfig"] = [

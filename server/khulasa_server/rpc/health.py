@@ -30,10 +30,11 @@ SERVICE_UNKNOWN: Final = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class HealthServicer(health.aio.HealthServicer):
-    """The library's servicer, whose watchers let go when the server drains.
+    """The library's servicer, whose watchers can be made to let go.
 
     A watch lasts as long as its caller likes; without this, every drain would last its whole
-    grace.
+    grace. It goes on until the listener closes: a client that balances by health and whose watch
+    ended would open it again at once, and again.
     """
 
     def __init__(self) -> None:
@@ -41,13 +42,14 @@ class HealthServicer(health.aio.HealthServicer):
         self._told: dict[str, int] = {}
         self._changed = asyncio.Event()
         self._over = False
+        self._released = False
 
     async def Watch(  # noqa: N802 - gRPC's name
         self,
         request: health_pb2.HealthCheckRequest,
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
-        """Tell every change of a service's health until the drain, which is the last one."""
+        """Tell every change of a service's health until the watchers are to let go."""
         written = None
         while True:
             changed = self._changed  # taken before the look, so that no change falls between
@@ -55,7 +57,7 @@ class HealthServicer(health.aio.HealthServicer):
             if status != written:
                 await context.write(health_pb2.HealthCheckResponse(status=status))
                 written = status
-            if self._over:
+            if self._released:
                 return
             await changed.wait()
 
@@ -67,10 +69,15 @@ class HealthServicer(health.aio.HealthServicer):
             self._notify()
 
     async def enter_graceful_shutdown(self) -> None:
-        """Say NOT_SERVING for good and end the watches."""
+        """Say NOT_SERVING for good."""
         await super().enter_graceful_shutdown()
         self._over = True
         self._told = dict.fromkeys(self._told, NOT_SERVING)
+        self._notify()
+
+    def release(self) -> None:
+        """End the watches; later ones are told once."""
+        self._released = True
         self._notify()
 
     def _notify(self) -> None:
@@ -123,6 +130,10 @@ class HealthBoard:
         """Nothing serves any more."""
         self._draining = True
         await self.servicer.enter_graceful_shutdown()
+
+    def release(self) -> None:
+        """Nobody watches any more."""
+        self.servicer.release()
 
     def _lack(self, task: Task) -> str:
         """Why a task is not served; empty where it is.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -154,8 +155,14 @@ def test_retries_cover_what_can_be_repeated() -> None:
     assert "Health" not in config
     assert RETRY_POLICY["retryableStatusCodes"] == ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]
     assert "round_robin" not in config
-    spread = str(dict(Connection(address="dns:///x").options())["grpc.service_config"])
-    assert "round_robin" in spread
+
+
+def test_calls_are_spread_over_servers_that_do_not_drain() -> None:
+    """A target of several servers is balanced, by the health that turns when a drain begins."""
+    config = json.loads(str(dict(Connection(address="dns:///x").options())["grpc.service_config"]))
+    assert config["loadBalancingConfig"] == [{"round_robin": {}}]
+    services = model_pb2.DESCRIPTOR.services_by_name
+    assert config["healthCheckConfig"] == {"serviceName": services["ModelService"].full_name}
 
 
 def test_keepalive_is_within_what_servers_allow() -> None:
