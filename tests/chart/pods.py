@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.error
@@ -114,11 +115,10 @@ class Node:
     ) -> subprocess.Popen[str]:
         """Start a container of a pod, with this environment besides its own."""
         mounts = self._mounts(pod, container)
+        mounted = re.compile("|".join(rf"(?<![\w.-]){re.escape(path)}(?=/)" for path in mounts))
 
         def here(text: str) -> str:
-            for path, directory in mounts.items():
-                text = text.replace(f"{path}/", f"{directory}/")
-            return text
+            return mounted.sub(lambda found: mounts[found[0]], text)
 
         own = {each["name"]: self._value(each) for each in container.get("env", [])}
         given = {name: here(value) for name, value in (own | dict(environment)).items()}

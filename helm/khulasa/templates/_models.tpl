@@ -48,6 +48,8 @@
 {{ .source }} --revision {{ .revision }} --output /models/{{ include "khulasa.buildDirectory" . }}
 {{- with .quantization }} --quantization {{ . }}{{ end }}
 {{- with .keepLanguages }} --keep-languages {{ join "," . }}{{ end }}
+{{- with .languages }} --languages {{ join "," . }}{{ end }}
+{{- with .license }} --license {{ . }}{{ end }}
 {{- end -}}
 
 {{/* A node's own volume: a second node's pod would wait for it for ever. */}}
