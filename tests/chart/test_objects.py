@@ -84,6 +84,7 @@ def test_pods_fulfil_the_restricted_standard(values: Path, render: Callable[...,
     assert not [fault for pod in found for fault in unrestricted(pod)]
 
 
+# As kubernetes' own admission has it: images since 1.33, from which on the chart uses them.
 ALLOWED_VOLUMES = {
     "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image",
     "persistentVolumeClaim", "projected", "secret",

@@ -32,7 +32,7 @@
 {{- $largest := ternary $demo.largestMB $production.largestMB $embedded -}}
 {{- $cache := divf .Values.server.cacheBytes 1e6 -}}
 {{- $connections := mulf .Values.server.maxConnections 0.065536 -}}
-{{- $most := addf (addf $busy $largest | mulf 1.25) $cache $connections -}}
+{{- $most := addf (addf $busy $largest $largest | mulf 1.25) $cache $connections -}}
 {{- if .Values.resources -}}
 {{- toYaml .Values.resources -}}
 {{- else -}}
