@@ -116,11 +116,14 @@ class Replica:
 
 
 @contextmanager
-def replica(module: str = INSPECTED, **settings: object) -> Iterator[Replica]:
+def replica(
+    module: str = INSPECTED, *, mute: bool = False, **settings: object
+) -> Iterator[Replica]:
     """A server that serves; settings without their prefix, `FAULTS_…` as they are.
 
     Args:
         module: what to run; `khulasa_server` for the product itself.
+        mute: thousands of defects are expected: do not show its log.
         settings: `engine`, `max_connections`, …
     """
     given = {
@@ -132,6 +135,7 @@ def replica(module: str = INSPECTED, **settings: object) -> Iterator[Replica]:
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if mute else None,
         env=environment(**{**SETTINGS, **engine, **given}),
         cwd=ROOT,
         text=True,
