@@ -68,6 +68,9 @@ bench: $(VENV)/developed $(PARITY)/installed ## Measure speed and memory as rati
 faults: $(VENV)/developed ## Break things under load: replicas, engines, callers
 	@$(BIN)/python -m pytest tests/faults tests/integration/test_engine_faults.py --numprocesses 0 --timeout 300
 
+fidelity: $(VENV)/developed ## Measure false alarms and detection of every check (KHULASA_DEV_DATA: on the whole sets)
+	@$(BIN)/python -m tests.fidelity
+
 scaling: $(PARITY)/installed ## Simulate how the service scales, after make bench
 	@$(PARITY)/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[bench]'
 	@$(PARITY)/bin/python -m tests.load.simulate

@@ -5,7 +5,12 @@ from __future__ import annotations
 import regex
 
 from khulasa_server.guards.findings import Finding, Kind
-from khulasa_server.guards.thresholds import ANY_PAIR, LENGTH_BANDS, THRESHOLDS
+from khulasa_server.guards.halves import HALVED, is_half
+from khulasa_server.guards.thresholds import (
+    ANY_PAIR,
+    LENGTH_BANDS,
+    THRESHOLDS,
+)
 from khulasa_server.text.spans import Span
 
 _MARKS = regex.compile(r"[\p{M}\p{Cf}\u0640]")
@@ -20,15 +25,21 @@ def find_length(
     """Whether a translation's length is outside the band of its pair of languages.
 
     A source that ends with a stop and an output that ends without any is judged more strictly:
-    that is how the first half of a sentence looks. Languages are BCP-47.
+    that is how the first half of a sentence looks. Of a half that was closed with a stop the words
+    are too few and too short. Languages are BCP-47.
     """
     pair = (source_language.partition("-")[0], target_language.partition("-")[0])
     band = LENGTH_BANDS.get(pair, ANY_PAIR)
-    length = len(_MARKS.sub("", source))
+    bare = _MARKS.sub("", source)
+    length = len(bare)
     deviation = band.deviation(length, len(output))
     unfinished = bool(_FINISHED.search(source)) and not _FINISHED.search(output)
     shortest = band.shortest_unfinished if unfinished else band.shortest
-    if shortest <= deviation <= band.longest:
+    if pair in HALVED and length >= THRESHOLDS.half_source:
+        short = is_half(bare, output) or (unfinished and deviation < shortest)
+    else:
+        short = deviation < shortest
+    if not short and deviation <= band.longest:
         return []
     detail = (
         f"{len(output)} code points for {length} where about {band.expected(length):.0f} are usual"

@@ -25,13 +25,28 @@ def test_a_good_length_is_left_alone() -> None:
     assert find_length(SOURCE, OUTPUT, "ar", "en") == []
 
 
-def test_half_a_sentence_is_found_by_its_missing_stop() -> None:
+def test_half_a_sentence_is_found() -> None:
+    """Whether it was cut off or closed with a stop of its own."""
+    half = OUTPUT[:60].rstrip()
+    for output in (half, f"{half}."):
+        (finding,) = find_length(SOURCE, output, "ar", "en")
+        assert finding.kind is Kind.LENGTH_RATIO
+        assert finding.target == Span(0, len(output))
+
+
+def test_a_missing_stop_is_a_reason_for_doubt() -> None:
     """Where the source ends with a stop, an output without one is judged more strictly."""
-    half = OUTPUT[:60]
-    (finding,) = find_length(SOURCE, half, "ar", "en")
-    assert finding.kind is Kind.LENGTH_RATIO
-    assert finding.target == Span(0, len(half))
-    assert find_length(SOURCE.rstrip("."), half, "ar", "en") == []
+    most = OUTPUT[:76]
+    assert find_length(SOURCE, most, "ar", "en")
+    assert find_length(SOURCE.rstrip("."), most, "ar", "en") == []
+    assert find_length(SOURCE, f"{most}.", "ar", "en") == []
+
+
+def test_an_acronym_stands_for_many_words() -> None:
+    """What Arabic spells out and English writes in capitals is no lost half."""
+    source = "اجتمع أعضاء الفريق الحكومي الدولي المعني بتغير المناخ في جنيف لمناقشة التقرير."
+    assert find_length(source, "The IPCC met in Geneva to discuss the report.", "ar", "en") == []
+    assert find_length(source, "The group met in Geneva to discuss the report.", "ar", "en")
 
 
 @pytest.mark.parametrize("output", [OUTPUT * 3, "No."])
