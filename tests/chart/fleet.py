@@ -163,9 +163,9 @@ class Load:
 
 
 @contextmanager
-def load(targets: list[str]) -> Iterator[Load]:
-    """Calls over all addresses, of which none may fail."""
-    with Client("ipv4:" + ",".join(targets)) as client:
+def load(target: str) -> Iterator[Load]:
+    """Calls to a target, of which none may fail."""
+    with Client(target) as client:
         calls = Load(client)
         try:
             yield calls
