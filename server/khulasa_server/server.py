@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,12 +35,14 @@ from khulasa_server.tasks.catalog import Catalog, ModelState
 from khulasa_server.tasks.desk import Desk
 from khulasa_server.tasks.fleet import Fleet, LoadOptions
 from khulasa_server.tasks.offload import Offload
+from khulasa_server.tasks.reloads import Reloads
+from khulasa_server.tasks.replacing import Replacing
 from khulasa_server.tasks.summarize import Summarizer
 from khulasa_server.tasks.translate import Translator
 from khulasa_server.tasks.tuning import Tuner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
     from khulasa_server.bundles.store import Bundle
     from khulasa_server.config import Settings
@@ -56,6 +58,7 @@ FAREWELL_SECONDS: Final = 2.0
 STUCK_SECONDS: Final = 5.0
 """That what runs in an engine may take to end; in it with ease fit the longest single inputs."""
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+RELOAD_SIGNAL: Final = signal.SIGHUP
 
 
 class Server:
@@ -97,6 +100,10 @@ class Server:
         # From the first call on they are known, and not ready.
         with _naming("models"):
             self._fleet.register(self._bundles)
+        directories = {bundle.manifest.name: bundle.path for bundle in self._bundles}
+        self._tuner = Tuner(self._fleet, settings.calibration_file)
+        self._replacing = Replacing(self._fleet, self._untuned)
+        self._reloads = Reloads(self.catalog, self._replacing, directories)
         self._gate = Gate(_bounds(settings), self._clock, asyncio.Event())
         self._security = Security(settings, self.metrics.certificate_expires)
         endpoint = settings.otlp_endpoint
@@ -113,6 +120,7 @@ class Server:
         self._http = HttpPort(self.metrics, self._readiness)
         self._background: set[asyncio.Task[None]] = set()
         self._keeping: asyncio.Task[None] | None = None
+        self._reloading: asyncio.Task[None] | None = None
         self._tuning: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -144,12 +152,24 @@ class Server:
         if not self._stopping.is_set():
             self._announce()
             self._tune()
+            self._reloading = asyncio.create_task(self._reloads.run())
 
     def _tune(self) -> None:
         """Look for better threads where they were not set, and where there is a choice."""
         if self._plan.chosen and self._plan.slots > 1 and self._settings.engine == "ctranslate2":
-            tuner = Tuner(self._fleet, self._settings.calibration_file)
-            self._tuning = asyncio.create_task(tuner.tune(self._bundles))
+            self._tuning = asyncio.create_task(self._tuner.tune())
+
+    @asynccontextmanager
+    async def _untuned(self) -> AsyncIterator[None]:
+        """No engine is measured or exchanged inside."""
+        if self._tuning is not None:
+            self._tuning.cancel()
+            await asyncio.wait([self._tuning])
+        try:
+            yield
+        finally:
+            if not self._stopping.is_set():
+                self._tune()
 
     async def serve(self) -> None:
         """Wait to be told to stop."""
@@ -166,6 +186,7 @@ class Server:
         await self.board.drain()
         await _first(asyncio.ensure_future(asyncio.sleep(self._settings.drain_delay)), self._forced)
         self._gate.draining.set()
+        self._replacing.stop()
         self.scheduler.begin_drain()
         for model in self.catalog:
             if model.state is ModelState.READY:
@@ -198,6 +219,7 @@ class Server:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task], timeout=STUCK_SECONDS)
+        self._replacing.stop()
         await self._end_engines()
         await self._http.close()
         if self._tracing is not None:
@@ -217,11 +239,30 @@ class Server:
             ]
             log.error("engine_stuck", models=running, waited=STUCK_SECONDS)  # noqa: TRY400 - said whole
         else:
+            await self._end_reloads()
             await self._fleet.close()
+
+    async def _end_reloads(self) -> None:
+        if self._reloading is not None:
+            self._reloads.ask()  # to see that it is over
+            await self._reloading
+        await self._replacing.close()
 
     def request_stop(self) -> None:
         """Begin to drain; the second time, stop waiting for calls in flight."""
         (self._forced if self._stopping.is_set() else self._stopping).set()
+
+    def request_reload(self) -> None:
+        """Take over bundles, certificates and tokens that were replaced on disk, unless stopping.
+
+        What is asked for during a reload is done after it, once.
+        """
+        if self._stopping.is_set():
+            log.info("reload_ignored", why="the server is stopping")
+            return
+        log.info("reload_requested")
+        self._reloads.ask()
+        self._spawn(asyncio.to_thread(self._security.refresh))
 
     def _make_scheduler(self) -> Scheduler:
         settings = self._settings
@@ -263,7 +304,10 @@ class Server:
         return Readiness(self.board.ready(), self.board.waiting_for())
 
     def _model_health(self, name: str, serving: bool) -> None:  # noqa: FBT001 - the scheduler's shape
-        task = asyncio.ensure_future(self._fleet.set_health(name, serving=serving))
+        self._spawn(self._fleet.set_health(name, serving=serving))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
@@ -285,10 +329,11 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self.request_stop)
+        loop.add_signal_handler(RELOAD_SIGNAL, self.request_reload)
         try:
             yield
         finally:
-            for number in STOP_SIGNALS:
+            for number in (*STOP_SIGNALS, RELOAD_SIGNAL):
                 loop.remove_signal_handler(number)
 
 

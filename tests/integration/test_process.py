@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -15,10 +16,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from khulasa.v1 import translation_pb2, translation_pb2_grpc
+from khulasa.v1 import model_pb2, model_pb2_grpc, translation_pb2, translation_pb2_grpc
+from khulasa_server.bundles.manifest import MANIFEST_NAME, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 SENTENCE: Final = "ذهب الولد إلى المدرسة"
 
@@ -177,6 +180,39 @@ async def test_an_engine_that_hangs_does_not_keep_the_process_alive() -> None:
             _, logged = await ended(server, status=3)
     stuck = [each for each in logged if each["event"] == "engine_stuck"]
     assert [each["models"] for each in stuck] == [["demo-marian-ar-en"]]
+
+
+async def test_sighup_takes_over_a_bundle(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    """What was written in place is served after SIGHUP by the same process; not while it stops."""
+    directory = tmp_path / "bundle"
+    shutil.copytree(pytestconfig.rootpath / "tests/data/engines/marian/bundle", directory)
+    file = directory / MANIFEST_NAME
+    content = json.loads(file.read_bytes())
+    content["source"]["revision"] = "second"
+    content["digest"] = digest_of(content)
+    async with process("now", "now", models=str(directory)) as server:
+        serving = json.loads(await line(server))
+        async with grpc.aio.insecure_channel(serving["grpc"]) as channel:
+            stub: Any = model_pb2_grpc.ModelServiceStub(channel)
+            file.write_text(json.dumps(content), "utf-8")
+            server.send_signal(signal.SIGHUP)
+            request = model_pb2.GetModelRequest(name="checkpoint")
+            async with asyncio.timeout(30):
+                while (await stub.GetModel(request)).model.revision != "second":  # noqa: ASYNC110 - of a process
+                    await asyncio.sleep(0.02)
+            health = watch(channel)
+            assert await anext(health) == "SERVING"
+            call = translate(channel)
+            assert await line(server) == "held"
+            server.send_signal(signal.SIGTERM)
+            assert await anext(health) == "NOT_SERVING"
+            server.send_signal(signal.SIGHUP)
+            go_on(server)
+            assert (await call).translations[0].model.digest == content["digest"]
+            _, logged = await ended(server)
+    events = [each["event"] for each in logged]
+    assert events.count("model_replaced") == 1
+    assert events[-2:] == ["reload_ignored", "stopped"]
 
 
 async def test_ctrl_c_stops_an_idle_server() -> None:

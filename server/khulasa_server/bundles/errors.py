@@ -31,6 +31,10 @@ class UnlistedFileError(BundleError):
     """A file lies beside the weights that the manifest does not know."""
 
 
+class ReplacementError(BundleError):
+    """A bundle cannot take the place of the one that is served."""
+
+
 class BuildError(Exception):
     """A bundle cannot be built from what was given."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -52,6 +53,10 @@ class Bundle:
         return self.path / MODEL_DIRECTORY
 
 
+Identity = tuple[str, int, int, int]
+"""Path, device and inode of a bundle's directory, inode of its manifest."""
+
+
 def embedded_directory() -> Path:
     """Where the bundles are that come with the package."""
     return Path(str(resources.files("khulasa_server.bundles"))) / "demo"
@@ -77,6 +82,30 @@ def resolve(name_or_path: str) -> Path:
     raise BundleNotFoundError(
         f"{name_or_path!r} is neither a directory nor an embedded bundle ({known})"
     )
+
+
+def pinned(path: Path) -> Path:
+    """The directory that a path leads to at this moment, whatever symlink is swapped next.
+
+    A path may be a symlink, or a directory whose entries are symlinks into one that is swapped,
+    which is how Kubernetes projects volumes.
+    """
+    # Unlike `Path.resolve` it takes a loop of symlinks for a path like any other.
+    root = Path(os.path.realpath(path / MANIFEST_NAME)).parent
+    return root if (root / MODEL_DIRECTORY).is_dir() else Path(os.path.realpath(path))
+
+
+def identity(path: Path) -> Identity | None:
+    """Tells whether a bundle was replaced by a rename; None: there is none at the path.
+
+    Files that are written in place do not change it: half of a copy must not look like a bundle.
+    """
+    root = pinned(path)
+    try:
+        directory, manifest = root.stat(), (root / MANIFEST_NAME).stat()
+    except OSError:
+        return None
+    return str(root), directory.st_dev, directory.st_ino, manifest.st_ino
 
 
 def load(path: Path) -> Bundle:

@@ -62,16 +62,36 @@ def load_proven(
         EngineError: the engine could not be loaded.
     """
     started = time.monotonic()
-    store.verify_files(bundle)
-    engine = load(kind, bundle.path, bundle.manifest, workers=workers, threads=threads)
+    engine = load_checked(bundle, kind, workers=workers, threads=threads)
     try:
-        # The scripted engine has no weights that could be wrong.
-        report = NOT_CHECKED if kind == "scripted" else prove(engine, bundle, mode)
-        timings = engine.warm_up(together)
+        report, timings = make_ready(engine, bundle, kind, mode, together=together)
     except BaseException:
         engine.close()
         raise
     return Proven(engine, report, time.monotonic() - started, timings)
+
+
+def load_checked(bundle: Bundle, kind: EngineKind, *, workers: int, threads: int) -> Engine:
+    """Check digests, then load; nothing is computed with it yet.
+
+    Raises:
+        BundleError, EngineError: as `load_proven` does.
+    """
+    store.verify_files(bundle)
+    return load(kind, bundle.path, bundle.manifest, workers=workers, threads=threads)
+
+
+def make_ready(
+    engine: Engine, bundle: Bundle, kind: EngineKind, mode: Mode, *, together: int = 1
+) -> tuple[CanaryReport, tuple[Timing, ...]]:
+    """Check golden outputs, then warm up; `together` as for `load_proven`.
+
+    Raises:
+        BundleError, EngineError: as `load_proven` does.
+    """
+    # The scripted engine has no weights that could be wrong.
+    report = NOT_CHECKED if kind == "scripted" else prove(engine, bundle, mode)
+    return report, engine.warm_up(together)
 
 
 def prove(engine: Engine, bundle: Bundle, mode: Mode) -> CanaryReport:

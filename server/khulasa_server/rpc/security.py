@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from khulasa_server.observability.http import split_address
 from khulasa_server.rpc.allowance import Allowances
 from khulasa_server.rpc.authorization import TokenInterceptor
-from khulasa_server.rpc.reloading import keep_fresh
+from khulasa_server.rpc.reloading import Refreshable, keep_fresh
 from khulasa_server.rpc.tls import tls_of
 from khulasa_server.rpc.tokens import TokenBook
 
@@ -53,9 +53,17 @@ class Security:
         rng = random.Random()  # noqa: S311 - spreads retries, guards nothing
         return [TokenInterceptor(self._book, Allowances(rng))]
 
+    def refresh(self) -> None:
+        """Read certificates and tokens again if they changed; reads files."""
+        for each in self._files():
+            each.refresh()
+
     async def keep_fresh(self) -> None:
         """Read certificates and tokens again when they change, until cancelled."""
-        await keep_fresh(each for each in (self._tls, self._book) if each is not None)
+        await keep_fresh(self._files())
+
+    def _files(self) -> list[Refreshable]:
+        return [each for each in (self._tls, self._book) if each is not None]
 
 
 def _stays_here(settings: Settings) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from khulasa_server.errors import DeadlineError, Reason, ServiceError, UnavailableError
 from khulasa_server.scheduling.items import Cancelled, State
 from khulasa_server.scheduling.ledger import Claim, Ledger
+from khulasa_server.scheduling.naming import model_of
 from khulasa_server.scheduling.types import Completion, Drop
 
 if TYPE_CHECKING:
@@ -170,8 +171,8 @@ def engine_failed(model: str, retry_after: float) -> UnavailableError:
     """What everyone gets while an engine is being rebuilt."""
     return UnavailableError(
         Reason.ENGINE_FAILED,
-        f"The engine of model {model} failed and is being rebuilt.",
-        metadata={"model": model},
+        f"The engine of model {model_of(model)} failed and is being rebuilt.",
+        metadata={"model": model_of(model)},
         retry_after=retry_after,
     )
 
@@ -180,8 +181,8 @@ def engine_hangs(model: str, retry_after: float) -> UnavailableError:
     """What everyone gets whose engine does not answer."""
     return UnavailableError(
         Reason.ENGINE_FAILED,
-        f"The engine of model {model} does not answer.",
-        metadata={"model": model},
+        f"The engine of model {model_of(model)} does not answer.",
+        metadata={"model": model_of(model)},
         retry_after=retry_after,
     )
 
@@ -190,7 +191,7 @@ def not_ready(model: str) -> UnavailableError:
     """What a request for a model gets that is not loaded."""
     return UnavailableError(
         Reason.NOT_READY,
-        f"Model {model} is not loaded.",
-        metadata={"model": model},
+        f"Model {model_of(model)} is not loaded.",
+        metadata={"model": model_of(model)},
         retry_after=1.0,
     )

@@ -11,17 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from khulasa_server.errors import ServiceError
-from khulasa_server.scheduling.board import Board, shutting_down
+from khulasa_server.scheduling.board import Board, not_ready, shutting_down
 from khulasa_server.scheduling.cache import OutputCache
+from khulasa_server.scheduling.census import take_census
 from khulasa_server.scheduling.desk import Desk
 from khulasa_server.scheduling.dispatch import Dispatcher
 from khulasa_server.scheduling.items import State
 from khulasa_server.scheduling.lane import Health, Lane
 from khulasa_server.scheduling.lone import Lone
-from khulasa_server.scheduling.observer import Observer, SilentObserver
+from khulasa_server.scheduling.observer import NamingObserver, Observer, SilentObserver
 from khulasa_server.scheduling.types import (
     Drop,
-    LaneStatistics,
     ModelProfile,
     Priority,
     SchedulerSettings,
@@ -29,17 +29,17 @@ from khulasa_server.scheduling.types import (
     Statistics,
     Submission,
 )
-from khulasa_server.scheduling.work import Batch, Probe, Rebuild, Work
+from khulasa_server.scheduling.work import Batch, Errand, Probe, Rebuild, Work
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
-    from khulasa_server.engines.base import Generation
+    from khulasa_server.engines.base import Engine, Generation
     from khulasa_server.scheduling.items import Outcome, Request, Waiter
 
 
-__all__ = ["Batch", "Probe", "Rebuild", "SchedulerCore", "Work"]
+__all__ = ["Batch", "Errand", "Probe", "Rebuild", "SchedulerCore", "Work"]
 
 
 def _ignore(_model: str, _serving: bool) -> None:  # noqa: FBT001 - the callback has two parameters
@@ -64,7 +64,7 @@ class SchedulerCore:
         on_health: Callable[[str, bool], None] = _ignore,
     ) -> None:
         self._settings = settings
-        self._observer = observer or SilentObserver()
+        self._observer = NamingObserver(observer or SilentObserver())
         self._board = Board(OutputCache(settings.cache_bytes), self._observer)
         self._desk = Desk(self._board, settings, rng)
         self._dispatcher = Dispatcher(self._board, settings, on_health)
@@ -123,7 +123,36 @@ class SchedulerCore:
 
     def remove_model(self, name: str) -> bool:
         """Fail what waits for a model; False: something of it still runs, call again later."""
+        self._dispatcher.errands.refuse(self._board.lanes[name], lambda: not_ready(name))
         return self._dispatcher.recovery.abandon(name)
+
+    def uses(self, name: str) -> bool:
+        """Whether a request was admitted, and not released, that may still use a model."""
+        return any(name in request.code_points for request in self._desk.requests)
+
+    def errand(
+        self,
+        model: str,
+        action: Callable[[Engine], object],
+        deliver: Callable[[object], None],
+        now: float,
+    ) -> Errand:
+        """Have something run on a model's engine when bulk work has its turn.
+
+        Raises:
+            UnavailableError: the model is not there, or the server is shutting down.
+        """
+        if self._desk.draining:
+            raise shutting_down()
+        return self._dispatcher.errands.add(model, action, deliver, now)
+
+    def forget(self, errand: Errand) -> None:
+        """Take an errand back; one that runs goes on, and nobody is told."""
+        self._dispatcher.errands.forget(errand)
+
+    def ran(self, errand: Errand, outcome: object) -> None:
+        """Take what an errand returned, or the exception it raised."""
+        self._dispatcher.ran(errand, outcome)
 
     def admit(
         self, stages: Sequence[Stage], priority: Priority, deadline: float, now: float
@@ -220,12 +249,15 @@ class SchedulerCore:
         self._dispatcher.rebuilt(rebuild, succeeded=succeeded, now=now)
 
     def drain(self) -> None:
-        """Admit nothing any more; what was admitted goes on."""
+        """Admit nothing any more; what was admitted goes on, errands that wait do not."""
         self._desk.draining = True
+        for lane in self._board.lanes.values():
+            self._dispatcher.errands.refuse(lane, shutting_down)
 
     def close(self) -> None:
         """Fail everything that has not started; what runs is still to be reported."""
-        self._desk.draining = self._desk.closed = True
+        self.drain()
+        self._desk.closed = True
         self._fail_waiting()
 
     def _fail_waiting(self) -> None:
@@ -237,7 +269,7 @@ class SchedulerCore:
     def statistics(self) -> Statistics:
         """State at this moment."""
         return Statistics(
-            lanes={name: self._lane_statistics(lane) for name, lane in self._board.lanes.items()},
+            lanes=take_census(self._board, self._desk.requests, self._settings.slots),
             slots=self._settings.slots,
             running=self._dispatcher.running,
             requests=self.requests,
@@ -245,20 +277,4 @@ class SchedulerCore:
             outstanding=self._board.outstanding,
             settled=dict(self._board.settled),
             cache_bytes=self._board.cache.size,
-        )
-
-    def _lane_statistics(self, lane: Lane) -> LaneStatistics:
-        ledger, slots = self._board.ledger, self._settings.slots
-        return LaneStatistics(
-            depth={priority: lane.depth(priority) for priority in Priority},
-            estimated_seconds={
-                priority: ledger.seconds(priority, lane.name) / slots for priority in Priority
-            },
-            requests=sum(lane.name in request.code_points for request in self._desk.requests),
-            running=lane.running,
-            threads=lane.threads,
-            lone_threads=self.lone_threads(lane.name),
-            serving=lane.health is not Health.DOWN,
-            coefficients=lane.estimator.cost.coefficients,
-            cost_error_ratio=lane.estimator.cost.error_ratio,
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from khulasa_server.scheduling.arbiter import Arbiter, Turn
 from khulasa_server.scheduling.board import hopeless
+from khulasa_server.scheduling.errands import Errands
 from khulasa_server.scheduling.formation import Bounds, shape_of, take_batch
 from khulasa_server.scheduling.items import State
 from khulasa_server.scheduling.lane import Health
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from khulasa_server.scheduling.items import Item, Waiter
     from khulasa_server.scheduling.lane import Lane
     from khulasa_server.scheduling.types import SchedulerSettings
-    from khulasa_server.scheduling.work import Probe, Rebuild, Work
+    from khulasa_server.scheduling.work import Errand, Probe, Rebuild, Work
 
 TRUSTED_AFTER = 16
 """Batches after which a prediction is good enough to give up on an item because of it."""
@@ -46,6 +47,7 @@ class Dispatcher:
         self._settings = settings
         self.recovery = Recovery(board, on_health)
         self._stalls = Stalls(board, self.recovery, settings)
+        self.errands = Errands(board)
         self._arbiter = Arbiter(settings.slots, settings.bulk_share, settings.bulk_batch_seconds)
         self._batches: dict[Batch, None] = {}
         self._completed = 0
@@ -92,13 +94,13 @@ class Dispatcher:
             return None
         care = self.recovery.next_care(now)
         if care is None:
-            return self._next_batch(now)
+            return self._next_turn(now)
         if not self.hold(care.slots):
             return None
         self.recovery.begin(care, now)
         return care
 
-    def _next_batch(self, now: float) -> Batch | None:
+    def _next_turn(self, now: float) -> Batch | Errand | None:
         self._drop_hopeless(now)
         turns = self._turns()
         turn = self._arbiter.choose(turns)
@@ -107,11 +109,19 @@ class Dispatcher:
         lane = self._board.lanes[turn.model]
         if lane.threads > self._arbiter.free:
             return None  # its turn has come: nothing else starts before there is room for it
+        if turn == self.errands.turn(lane):
+            return self._start_errand(lane, turn, turns)
         lone = self._alone(lane)
         items = self._take(lane, turn, len({other.model for other in turns}), now)
         batch = self._start(lane, items, now, lone=lone)
         self._arbiter.charge(turn, batch.predicted_seconds, turns)
         return batch
+
+    def _start_errand(self, lane: Lane, turn: Turn, turns: Sequence[Turn]) -> Errand:
+        errand = self.errands.take(lane)
+        self._arbiter.take(errand.slots)
+        self._arbiter.charge(turn, self._settings.bulk_batch_seconds, turns)
+        return errand
 
     def _turns(self) -> list[Turn]:
         turns: list[Turn] = []
@@ -122,6 +132,8 @@ class Dispatcher:
             heads = [queue.head() for queue in lane.queues.values()]
             heads.extend(lane.suspects[0][:1] if lane.suspects else ())
             turns.extend(Turn(lane.name, head.priority, head.deadline) for head in heads if head)
+            if (turn := self.errands.turn(lane)) is not None:
+                turns.append(turn)
         return turns
 
     def _drop_hopeless(self, now: float) -> None:
@@ -281,6 +293,12 @@ class Dispatcher:
         """Take back the slot of a rebuild, with its success."""
         self._arbiter.give_back(rebuild.slots)
         self.recovery.rebuilt(rebuild, succeeded=succeeded, now=now)
+
+    def ran(self, errand: Errand, outcome: object) -> None:
+        """Take back the slots of an errand, with what it returned or raised."""
+        self._arbiter.give_back(errand.slots)
+        self.errands.ended(errand)
+        errand.deliver(outcome)
 
     def _free(self, batch: Batch) -> Lane:
         del self._batches[batch]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from khulasa_server.scheduling.items import Item
     from khulasa_server.scheduling.lone import Lone
     from khulasa_server.scheduling.types import ModelProfile, SchedulerSettings
+    from khulasa_server.scheduling.work import Errand
 
 REBUILD_SECONDS = 1.0
 """Wait before the first attempt to rebuild an engine; it doubles with each that fails."""
@@ -38,7 +39,7 @@ class Lane:
     """One model: its queues, its estimates and its health.
 
     Args:
-        name: of the model.
+        name: of the model; one that replaces another has a number of its own behind it.
         profile: what is believed of it before the first batch.
         settings: of the scheduler.
     """
@@ -57,6 +58,8 @@ class Lane:
         """Parts of failed batches; they run as they are, before anything else of the model."""
         self.accused: list[tuple[list[Item], Exception]] = []
         """Failed batches that wait for the golden input's verdict."""
+        self.errands: deque[Errand] = deque()
+        """What else is to run on the engine."""
         self.running = 0
         self.caring = False
         """A golden input runs on its engine, or the engine is being rebuilt."""

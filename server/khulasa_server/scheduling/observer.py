@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
+
+from khulasa_server.scheduling.naming import model_of
 
 if TYPE_CHECKING:
     from khulasa_server.errors import Reason
@@ -85,3 +87,34 @@ class SilentObserver:
 
     def rebuilt(self, model: str, *, succeeded: bool) -> None:
         """Do nothing."""
+
+
+class NamingObserver:
+    """Tells another one the same with the models' own names in place of those of their lanes."""
+
+    def __init__(self, inner: Observer) -> None:
+        self._inner = inner
+
+    def waited(self, model: str, priority: Priority, seconds: float) -> None:
+        """Pass it on."""
+        self._inner.waited(model_of(model), priority, seconds)
+
+    def batch(self, report: BatchReport) -> None:
+        """Pass it on."""
+        self._inner.batch(replace(report, model=model_of(report.model)))
+
+    def dropped(self, model: str, priority: Priority, reason: Drop) -> None:
+        """Pass it on."""
+        self._inner.dropped(model_of(model), priority, reason)
+
+    def rejected(self, model: str, priority: Priority, reason: Reason) -> None:
+        """Pass it on."""
+        self._inner.rejected(model_of(model), priority, reason)
+
+    def cache(self, model: str, result: CacheResult) -> None:
+        """Pass it on."""
+        self._inner.cache(model_of(model), result)
+
+    def rebuilt(self, model: str, *, succeeded: bool) -> None:
+        """Pass it on."""
+        self._inner.rebuilt(model_of(model), succeeded=succeeded)

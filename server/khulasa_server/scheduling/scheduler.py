@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from khulasa_server.errors import OverloadedError
 from khulasa_server.scheduling.board import late
@@ -12,12 +15,12 @@ from khulasa_server.scheduling.core import SchedulerCore
 from khulasa_server.scheduling.slots import Slots
 from khulasa_server.scheduling.ticket import Ticket
 from khulasa_server.scheduling.types import Priority
-from khulasa_server.scheduling.work import Probe, Rebuild
+from khulasa_server.scheduling.work import Errand, Probe, Rebuild
 from khulasa_server.scheduling.worker import LoadedModel, Ran, run
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
     from khulasa_server.engines.base import Engine
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
         Submission,
     )
     from khulasa_server.scheduling.work import Work
+
+
+Result = TypeVar("Result")
 
 
 def _sound(_engine: Engine) -> None:
@@ -71,6 +77,8 @@ class Scheduler:
         self._timer: asyncio.TimerHandle | None = None
         self._line = asyncio.Lock()
         """Those who wait for room for bulk work, first come first served."""
+        self._expected: Counter[str] = Counter()
+        """How many of them will use a model."""
         self._changes: set[asyncio.Future[None]] = set()
         self._closing: set[asyncio.Future[None]] = set()
         self.slots = Slots(self._core, self.change, self._wake, clock)
@@ -131,6 +139,33 @@ class Scheduler:
         self._models[name].lone = engine
         self._core.widen(name, threads, gain)
 
+    async def retire_model(self, name: str) -> Engine:
+        """As `remove_model`, once every request that it was admitted or waits for has ended.
+
+        It goes on taking work meanwhile: whoever sends requests elsewhere comes first.
+        """
+        while self._expected[name] or self._core.uses(name):
+            await self.change()
+        return await self.remove_model(name)
+
+    async def run_errand(self, name: str, action: Callable[[Engine], Result]) -> Result:
+        """Run something on a model's engine, in a slot, when bulk work has its turn.
+
+        Args:
+            name: of the model.
+            action: given the engine, in a worker thread; what it returns or raises comes back.
+
+        Raises:
+            UnavailableError: the model is not there any more, or the server is shutting down.
+        """
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        errand = self._core.errand(name, action, partial(_resolve, future), self._clock())
+        self._wake()
+        try:
+            return await future
+        finally:
+            self._core.forget(errand)
+
     def admit(
         self,
         stages: Sequence[Stage],
@@ -160,10 +195,21 @@ class Scheduler:
             UnavailableError: a model is not there, or the server is shutting down.
         """
         try:
-            async with asyncio.timeout(max(0.0, deadline - self._clock())), self._line:
-                return await self._admit_when_possible(stages, deadline)
+            with self._expecting(stages):
+                async with asyncio.timeout(max(0.0, deadline - self._clock())), self._line:
+                    return await self._admit_when_possible(stages, deadline)
         except TimeoutError:
             raise late() from None
+
+    @contextmanager
+    def _expecting(self, stages: Sequence[Stage]) -> Iterator[None]:
+        models = {stage.model for stage in stages}
+        self._expected.update(models)
+        try:
+            yield
+        finally:
+            self._expected.subtract(models)
+            self._notify()
 
     async def _admit_when_possible(self, stages: Sequence[Stage], deadline: float) -> Ticket:
         while True:
@@ -284,6 +330,8 @@ class Scheduler:
                 self._models[work.model].engine = ran.engine
                 self._core.widen(work.model, 0, 0.0)
             self._core.rebuilt(work, succeeded=ran.error is None, now=now)
+        elif isinstance(work, Errand):
+            self._core.ran(work, ran.result if ran.error is None else ran.error)
         elif ran.error is not None:
             self._core.failed(work, ran.error, now)
         else:
@@ -302,3 +350,12 @@ class Scheduler:
         for change in self._changes:
             if not change.done():
                 change.set_result(None)
+
+
+def _resolve(future: asyncio.Future[Result], outcome: Result | Exception) -> None:
+    if future.done():  # nobody waits any more
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from khulasa_server.engines.base import GenerationOptions, Tokens
+    from collections.abc import Callable
+
+    from khulasa_server.engines.base import Engine, GenerationOptions, Tokens
     from khulasa_server.scheduling.cost import Shape
     from khulasa_server.scheduling.items import Item
 
@@ -62,4 +64,23 @@ class Rebuild:
     slots: int = 1
 
 
-Work = Batch | Probe | Rebuild
+@dataclass(frozen=True, slots=True, eq=False)
+class Errand:
+    """Run something else on the engine, when bulk work has its turn.
+
+    Args:
+        model: name of the model.
+        action: given the engine, in a worker thread; shorter than a batch, since it is not cut.
+        deliver: told what it returned or raised, exactly once, unless it was forgotten before.
+        deadline: among bulk work the earlier runs first; nothing happens when it passes.
+        slots: it takes.
+    """
+
+    model: str
+    action: Callable[[Engine], object]
+    deliver: Callable[[object], None]
+    deadline: float
+    slots: int = 1
+
+
+Work = Batch | Probe | Rebuild | Errand

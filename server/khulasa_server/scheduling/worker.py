@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from khulasa_server.engines.base import EngineError
-from khulasa_server.scheduling.work import Batch, Probe
+from khulasa_server.scheduling.work import Batch, Errand, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,12 +41,14 @@ class Ran:
         seconds: how long it took.
         generations: of a batch that ended well.
         engine: that was loaded.
+        result: of an errand.
         error: what was raised instead.
     """
 
     seconds: float
     generations: Sequence[Generation] = ()
     engine: Engine | None = None
+    result: object = None
     error: Exception | None = None
 
 
@@ -58,6 +60,9 @@ def run(work: Work, model: LoadedModel, clock: Callable[[], float]) -> Ran:
             engine = model.lone if work.lone and model.lone else model.engine
             generations = engine.generate(work.inputs, work.options)
             return Ran(clock() - started, generations=generations)
+        if isinstance(work, Errand):
+            result = work.action(model.engine)
+            return Ran(clock() - started, result=result)
         sound = _probe(model) if isinstance(work, Probe) else _rebuild(model)
         return Ran(clock() - started, engine=sound)
     except Exception as error:  # noqa: BLE001 - whatever an engine raises, its callers are told

@@ -50,7 +50,12 @@ class Model:
     state: ModelState = ModelState.LOADING
     engine: Engine | None = None
     detail: str = ""
-    """Why it failed, in one sentence for operators."""
+    """Why it failed, or was not replaced, in one sentence for operators."""
+    lane: str = ""
+    """What the scheduler calls it; a replacement has another lane than what it replaces."""
+
+    def __post_init__(self) -> None:
+        self.lane = self.lane or self.name
 
     @property
     def name(self) -> str:
@@ -121,6 +126,14 @@ class Catalog:
         if name in self.models:
             return self.models[name]
         raise self._unknown(f"no model is called {name!r}", name, self, field)
+
+    def in_lane(self, lane: str) -> Model | None:
+        """The model that the scheduler calls `lane`; None: another one took its place."""
+        return next((model for model in self if model.lane == lane), None)
+
+    def put(self, model: Model) -> None:
+        """Let a model take the place of the one with its name."""
+        self.models[model.name] = model
 
     def of_task(self, task: Task) -> list[Model]:
         """All models of one task."""

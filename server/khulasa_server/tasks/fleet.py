@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from khulasa_server.bundles import store
 from khulasa_server.bundles.errors import BundleError
 from khulasa_server.bundles.manifest import Task
 from khulasa_server.engines.base import Engine, EngineError
@@ -64,6 +65,8 @@ class Fleet:
     changed: Callable[[], Awaitable[None]]
     plans: dict[str, ThreadPlan] = field(default_factory=dict)
     """Of models for which another one was measured to be better than that of `options`."""
+    bundles: dict[str, Bundle] = field(default_factory=dict)
+    """What each model was loaded from, or is to be."""
 
     def register(self, bundles: Sequence[Bundle]) -> None:
         """List every bundle as a model that has yet to be loaded.
@@ -73,6 +76,7 @@ class Fleet:
         """
         for bundle in bundles:
             self.metrics.add_model(self.catalog.add(bundle.manifest).name)
+            self.bundles[bundle.manifest.name] = bundle
 
     async def load_all(self, bundles: Sequence[Bundle]) -> None:
         """Load every registered bundle; one that fails leaves the others alone."""
@@ -80,10 +84,10 @@ class Fleet:
             await self._load(self.catalog.models[bundle.manifest.name], bundle)
             await self.changed()
 
-    async def set_health(self, name: str, *, serving: bool) -> None:
-        """Follow an engine that fell, or came back."""
-        model = self.catalog.models[name]
-        if model.state in {ModelState.READY, ModelState.FAILED}:
+    async def set_health(self, lane: str, *, serving: bool) -> None:
+        """Follow an engine that fell, or came back; one that was replaced is of no interest."""
+        model = self.catalog.in_lane(lane)
+        if model is not None and model.state in {ModelState.READY, ModelState.FAILED}:
             model.state = ModelState.READY if serving else ModelState.FAILED
             model.detail = "" if serving else "its engine failed and is being rebuilt"
             await self.changed()
@@ -92,7 +96,7 @@ class Fleet:
         """Free every engine; nothing may run any more."""
         for model in self.catalog:
             if model.engine is not None:
-                engine, model.engine = await self.scheduler.remove_model(model.name), None
+                engine, model.engine = await self.scheduler.remove_model(model.lane), None
                 engine.close()
 
     async def _load(self, model: Model, bundle: Bundle) -> None:
@@ -106,7 +110,9 @@ class Fleet:
             model.state, model.detail = ModelState.FAILED, f"{type(error).__name__}: {error}"
             log.exception("model_failed_to_load", model=model.name)
             return
-        self._serve(model, bundle, proven)
+        self.enroll(model, bundle, proven.engine, profile(model, proven.timings))
+        model.engine, model.state = proven.engine, ModelState.READY
+        self.tell(model, proven)
 
     async def _load_in_turn(self, bundle: Bundle) -> Proven:
         """Load on all slots while nothing runs, else on those of one batch, beside the others."""
@@ -126,7 +132,7 @@ class Fleet:
         options = self.options
         plan = self.plans.get(bundle.manifest.name, options.plan)
         return load_proven(
-            bundle,
+            replace(bundle, path=store.pinned(bundle.path)),
             options.kind,
             workers=plan.workers,
             threads=plan.threads,
@@ -141,30 +147,36 @@ class Fleet:
         """
         cost = self.scheduler.statistics().lanes[model.name].coefficients
         known = replace(profile(model), prior=cost, threads=plan.threads)
-        before = self.scheduler.exchange(model.name, engine, known)
+        before = self.scheduler.exchange(model.lane, engine, known)
         model.engine = engine
         self.plans[model.name] = plan
         return before
 
-    def _rebuild(self, bundle: Bundle) -> Engine:
-        engine = self._prove(bundle).engine
-        self.catalog.models[bundle.manifest.name].engine = engine
-        return engine
+    def _rebuild(self, model: Model, bundle: Bundle) -> Engine:
+        model.engine = self._prove(bundle).engine
+        return model.engine
 
     def _probe(self, bundle: Bundle) -> Callable[[Engine], None]:
         if self.options.kind == "scripted":
             return lambda _engine: None
         return lambda engine: void(prove(engine, bundle, "tolerant"))
 
-    def _serve(self, model: Model, bundle: Bundle, proven: Proven) -> None:
+    def enroll(self, model: Model, bundle: Bundle, engine: Engine, known: ModelProfile) -> None:
+        """Let the scheduler run a model that was loaded by the plan of the options.
+
+        `known`: what is believed of it.
+        """
+        known = replace(known, threads=self.options.plan.threads)
         self.scheduler.add_model(
-            model.name,
-            proven.engine,
-            replace(profile(model, proven.timings), threads=self.options.plan.threads),
+            model.lane,
+            engine,
+            known,
             probe=self._probe(bundle),
-            rebuild=lambda: self._rebuild(bundle),
+            rebuild=lambda: self._rebuild(model, bundle),
         )
-        model.engine, model.state = proven.engine, ModelState.READY
+
+    def tell(self, model: Model, proven: Proven) -> None:
+        """Say in metrics and log that a model serves from now on."""
         self.metrics.model_serves(self._facts(model, proven))
         plan, reason = self.options.plan, "default" if self.options.plan.chosen else "setting"
         self.metrics.threads_chosen(

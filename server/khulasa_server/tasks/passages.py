@@ -59,7 +59,7 @@ class PassageRunner:
         self, task: Task, order: int, generation: GenerationOptions, *, retry: bool
     ) -> Run:
         completion = await self.ticket.submit(
-            self.route.model.name,
+            self.route.model.lane,
             task.tokens,
             generation,
             order=order,

@@ -62,7 +62,7 @@ class Route:
 
     def stage(self, code_points: int) -> Stage:
         """Work of reading so many code points, for admission."""
-        return Stage(self.model.name, code_points, self.generation.beam_size)
+        return Stage(self.model.lane, code_points, self.generation.beam_size)
 
 
 def route_translation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -19,7 +19,7 @@ from khulasa_server.observability.logs import logger
 from khulasa_server.tasks.catalog import ModelState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from khulasa_server.bundles.store import Bundle
@@ -64,15 +64,24 @@ class Tuner:
     path: Path | None
     settled: float = SETTLED_SECONDS
     """Seconds without a request before the next measurement."""
+    done: set[str] = field(default_factory=set)
+    """Digests of models that were tuned, or cannot be."""
 
-    async def tune(self, bundles: Sequence[Bundle]) -> None:
-        """Choose for each model that serves, one after the other; a failure is logged."""
-        for bundle in bundles:
+    async def tune(self) -> None:
+        """Choose for each model that serves, one after the other; a failure is logged.
+
+        Called again, it goes on with those that are left, or were replaced.
+        """
+        for bundle in list(self.fleet.bundles.values()):
             model = self.fleet.catalog.models[bundle.manifest.name]
+            # One whose engine was exchanged is no yardstick for what one thread does.
+            if bundle.manifest.digest in self.done or model.name in self.fleet.plans:
+                continue
             try:
                 await self._tune(model, bundle)
             except (BundleError, EngineError, _GoneError) as error:
                 log.warning("threads_not_calibrated", model=model.name, why=str(error))
+            self.done.add(bundle.manifest.digest)
 
     async def _tune(self, model: Model, bundle: Bundle) -> None:
         digest, cores = bundle.manifest.digest, self._plan.slots
@@ -181,7 +190,7 @@ class Tuner:
         if choice.lone_threads:
             plan = replace(self._plan, workers=1, threads=choice.lone_threads)
             lone = await self._copy(bundle, plan)
-            self.fleet.scheduler.set_lone(model.name, lone, choice.lone_threads, choice.gain)
+            self.fleet.scheduler.set_lone(model.lane, lone, choice.lone_threads, choice.gain)
 
     async def _exchange(self, model: Model, engine: Engine, plan: ThreadPlan) -> None:
         slots = self.fleet.scheduler.slots

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -147,3 +148,43 @@ def test_progress_tells_every_byte(bundle: Bundle) -> None:
     seen: list[int] = []
     store.verify_files(bundle, seen.append)
     assert sum(seen) == sum(file.size for file in bundle.manifest.files.values())
+
+
+def test_renames_make_another_bundle_and_writing_does_not(bundle: Bundle, tmp_path: Path) -> None:
+    """A swapped symlink, directory or manifest is another identity; a file in place is the same."""
+    link, other = tmp_path / "link", shutil.copytree(bundle.path, tmp_path / "other")
+    link.symlink_to(bundle.path)
+    first = store.identity(link)
+    assert first is not None
+    assert first == store.identity(bundle.path)
+    file = bundle.path / MANIFEST_NAME
+    file.write_bytes(file.read_bytes() + b"\n")
+    (bundle.path / "README.md").write_text("grown", "utf-8")
+    assert store.identity(link) == first
+    link.unlink()
+    link.symlink_to(other)
+    assert store.identity(link) == store.identity(other) != first
+    copy = tmp_path / "copy"
+    copy.write_bytes(file.read_bytes())
+    copy.replace(file)
+    assert store.identity(bundle.path) != first
+    renamed = store.identity(bundle.path)
+    bundle.path.rename(tmp_path / "gone")
+    assert store.identity(bundle.path) is None
+    other.rename(bundle.path)
+    assert store.identity(bundle.path) not in {None, first, renamed}
+
+
+def test_a_pinned_bundle_stays_where_it_is(bundle: Bundle, tmp_path: Path) -> None:
+    """A symlink, or a directory of symlinks, may lead elsewhere a moment later; loops are none."""
+    link, projected, loop = tmp_path / "link", tmp_path / "projected", tmp_path / "loop"
+    link.symlink_to(bundle.path)
+    projected.mkdir()
+    for entry in bundle.path.iterdir():
+        (projected / entry.name).symlink_to(entry)
+    loop.symlink_to(loop)
+    assert store.pinned(bundle.path) == bundle.path
+    assert store.pinned(link) == store.pinned(projected) == bundle.path
+    assert store.identity(loop) is None
+    with pytest.raises(NotABundleError):
+        store.load(store.pinned(loop))

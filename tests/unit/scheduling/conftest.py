@@ -20,7 +20,7 @@ from khulasa_server.scheduling import (
 )
 from khulasa_server.scheduling.core import SchedulerCore
 from khulasa_server.scheduling.types import Submission
-from khulasa_server.scheduling.work import Batch, Probe, Rebuild, Work
+from khulasa_server.scheduling.work import Batch, Errand, Probe, Rebuild, Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -182,6 +182,8 @@ class Bench:
             self.core.probed(work, sound=sound, now=self.now)
         elif isinstance(work, Rebuild):
             self.core.rebuilt(work, succeeded=sound, now=self.now)
+        elif isinstance(work, Errand):
+            self.core.ran(work, "ran")
         else:
             spent = work.predicted_seconds if seconds is None else seconds
             self.now += spent

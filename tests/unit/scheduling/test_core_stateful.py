@@ -31,7 +31,7 @@ from khulasa_server.scheduling import (
 from khulasa_server.scheduling.core import SchedulerCore
 from khulasa_server.scheduling.items import Cancelled, Outcome, Request, State, Waiter
 from khulasa_server.scheduling.types import Submission
-from khulasa_server.scheduling.work import Batch, Probe, Work
+from khulasa_server.scheduling.work import Batch, Errand, Probe, Work
 
 if TYPE_CHECKING:
     from khulasa_server.engines.base import Tokens
@@ -120,6 +120,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.requests: list[Request] = []
         self.submitted: list[Submitted] = []
         self.running: list[Work] = []
+        self.errands: list[tuple[str, list[object]]] = []
         self.failed_once: set[int] = set()
         self.closed = self.draining = False
 
@@ -250,6 +251,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         """Tell the core what became of a piece of work."""
         if isinstance(work, Probe):
             self.core.probed(work, sound=sound, now=self.now)
+        elif isinstance(work, Errand):
+            self.core.ran(work, seconds)
         elif not isinstance(work, Batch):
             self.core.rebuilt(work, succeeded=sound, now=self.now)
         elif any(POISON in tokens for tokens in work.inputs):
@@ -257,6 +260,17 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.core.failed(work, RuntimeError("poison"), self.now)
         else:
             self.core.completed(work, [answer(t) for t in work.inputs], seconds, self.now)
+
+    @rule(model=st.sampled_from(MODELS))
+    def send_on_errand(self, model: str) -> None:
+        """Something else is to run on an engine."""
+        told: list[object] = []
+        try:
+            self.core.errand(model, lambda _engine: None, told.append, self.now)
+        except ServiceError:
+            assert self.draining
+        else:
+            self.errands.append((model, told))
 
     @precondition(lambda self: self.submitted)
     @rule(data=st.data())
@@ -295,6 +309,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @invariant()
     def settles_once(self) -> None:
         """No submission is told two outcomes, and each outcome is the right one."""
+        assert all(len(told) <= 1 for _, told in self.errands)
         for entry in self.submitted:
             assert len(entry.outcomes) <= 1
             for outcome in entry.outcomes:
@@ -331,12 +346,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         """Without new arrivals everything ends, and nobody was left waiting."""
         if self.held:
             self.let_go()
-        for _ in range(20 * len(self.submitted) + 20):
+        for _ in range(20 * len(self.submitted) + len(self.errands) + 20):
             self.fill_slots()
             if not self.running:
                 break
             self.report(self.running.pop(0), sound=True, seconds=0.1)
         assert all(entry.outcomes for entry in self.submitted)
+        assert all(told or not self.health[model] for model, told in self.errands)
         for entry in self.submitted:
             if isinstance(entry.outcomes[0], InternalError):
                 blamed = POISON in entry.submission.tokens or self.failed_once

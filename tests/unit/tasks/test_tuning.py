@@ -123,11 +123,11 @@ def closed(engine: ScriptedEngine) -> bool:
 
 
 async def test_one_thread_stays_where_more_do_not_pay(
-    fleet: Fleet, bundle: Bundle, copies: Callable[..., list[ScriptedEngine]], logged: list[Any]
+    fleet: Fleet, copies: Callable[..., list[ScriptedEngine]], logged: list[Any]
 ) -> None:
     """Every measurement held all slots, the copy is freed, and a line and a gauge say why."""
     made = copies(usual=(0.02, 0.02), wide=(0.02, 0.02))
-    await tuner(fleet).tune([bundle])
+    await tuner(fleet).tune()
     lane = fleet.scheduler.statistics().lanes[SUMMARIZER]
     assert (lane.threads, lane.lone_threads) == (1, 0)
     assert [closed(each) for each in made] == [True]
@@ -138,11 +138,11 @@ async def test_one_thread_stays_where_more_do_not_pay(
 
 
 async def test_a_long_input_alone_gets_both_cores_if_that_pays(
-    fleet: Fleet, bundle: Bundle, copies: Callable[..., list[ScriptedEngine]]
+    fleet: Fleet, copies: Callable[..., list[ScriptedEngine]]
 ) -> None:
     """The second engine stays, proven, and batches of sentences keep one thread."""
     made = copies(usual=(0.02, 0.06), wide=(0.02, 0.02))
-    await tuner(fleet).tune([bundle])
+    await tuner(fleet).tune()
     lane = fleet.scheduler.statistics().lanes[SUMMARIZER]
     assert (lane.threads, lane.lone_threads) == (1, 2)
     assert [closed(each) for each in made] == [True, False]
@@ -150,12 +150,12 @@ async def test_a_long_input_alone_gets_both_cores_if_that_pays(
 
 
 async def test_batches_get_more_threads_if_that_pays(
-    fleet: Fleet, bundle: Bundle, copies: Callable[..., list[ScriptedEngine]]
+    fleet: Fleet, copies: Callable[..., list[ScriptedEngine]]
 ) -> None:
     """The engines are exchanged while nothing runs, and the one before is freed."""
     made = copies(usual=(0.06, 0.02), wide=(0.01, 0.02))
     before = fleet.catalog.models[SUMMARIZER].engine
-    await tuner(fleet).tune([bundle])
+    await tuner(fleet).tune()
     assert fleet.scheduler.statistics().lanes[SUMMARIZER].threads == 2
     assert fleet.catalog.models[SUMMARIZER].engine is made[-1]
     assert isinstance(before, ScriptedEngine)
@@ -166,17 +166,16 @@ async def test_batches_get_more_threads_if_that_pays(
 
 async def test_a_kept_choice_is_not_measured_again(
     fleet: Fleet,
-    bundle: Bundle,
     copies: Callable[..., list[ScriptedEngine]],
     tmp_path: Path,
 ) -> None:
     """The file gives the same choice at the next start, and the gauge says where it is from."""
     copies(usual=(0.02, 0.06), wide=(0.02, 0.02))
     path = tmp_path / "calibration.json"
-    await tuner(fleet, path).tune([bundle])
+    await tuner(fleet, path).tune()
     made = copies(usual=(0.02, 0.02), wide=(0.02, 0.02))
     made.clear()
-    await tuner(fleet, path).tune([bundle])
+    await tuner(fleet, path).tune()
     assert len(made) == 1
     assert not made[0].calls
     assert fleet.scheduler.statistics().lanes[SUMMARIZER].lone_threads == 2
@@ -185,7 +184,6 @@ async def test_a_kept_choice_is_not_measured_again(
 
 async def test_a_file_that_cannot_be_written_is_no_failure(
     fleet: Fleet,
-    bundle: Bundle,
     copies: Callable[..., list[ScriptedEngine]],
     tmp_path: Path,
     logged: list[Any],
@@ -193,18 +191,18 @@ async def test_a_file_that_cannot_be_written_is_no_failure(
     """As on a read-only root: the choice holds for this process, and a warning says so."""
     copies(usual=(0.02, 0.02), wide=(0.02, 0.02))
     (tmp_path / "file").touch()
-    await tuner(fleet, tmp_path / "file" / "calibration.json").tune([bundle])
+    await tuner(fleet, tmp_path / "file" / "calibration.json").tune()
     assert told(fleet, plan="2x1", lone="", reason="calibrated") == 2
     assert "calibration_not_kept" in [line["event"] for line in logged]
 
 
 async def test_nothing_is_measured_while_somebody_is_there(
-    fleet: Fleet, bundle: Bundle, copies: Callable[..., list[ScriptedEngine]]
+    fleet: Fleet, copies: Callable[..., list[ScriptedEngine]]
 ) -> None:
     """A request that has been admitted keeps measurements away, however little it does."""
     made = copies(usual=(0.0, 0.0), wide=(0.0, 0.0))
     with fleet.scheduler.admit([Stage(SUMMARIZER, 10, 1)], deadline=time.monotonic() + 60):
-        tuning_task = asyncio.create_task(tuner(fleet).tune([bundle]))
+        tuning_task = asyncio.create_task(tuner(fleet).tune())
         await asyncio.sleep(0.2)
         assert not any(engine.calls for engine in made)
     await asyncio.wait_for(tuning_task, 30)
@@ -212,11 +210,11 @@ async def test_nothing_is_measured_while_somebody_is_there(
 
 
 async def test_a_cancelled_measurement_gives_its_slots_back_when_it_has_ended(
-    fleet: Fleet, bundle: Bundle, copies: Callable[..., list[ScriptedEngine]]
+    fleet: Fleet, copies: Callable[..., list[ScriptedEngine]]
 ) -> None:
     """A thread cannot be stopped: until it ends, its cores are not free."""
     copies(usual=(0.3, 0.3), wide=(0.3, 0.3))
-    task = asyncio.create_task(tuner(fleet).tune([bundle]))
+    task = asyncio.create_task(tuner(fleet).tune())
     while not fleet.scheduler.statistics().running:  # noqa: ASYNC110 - nothing tells of held slots
         await asyncio.sleep(0.005)
     task.cancel()
@@ -227,7 +225,6 @@ async def test_a_cancelled_measurement_gives_its_slots_back_when_it_has_ended(
 
 async def test_a_copy_that_cannot_be_proven_leaves_all_as_it_is(
     fleet: Fleet,
-    bundle: Bundle,
     copies: Callable[..., list[ScriptedEngine]],
     monkeypatch: pytest.MonkeyPatch,
     logged: list[Any],
@@ -239,7 +236,7 @@ async def test_a_copy_that_cannot_be_proven_leaves_all_as_it_is(
         raise DigestMismatchError("model.bin differs")
 
     monkeypatch.setattr(tuning, "verify_files", changed)
-    await tuner(fleet).tune([bundle])
+    await tuner(fleet).tune()
     assert told(fleet, plan="2x1", lone="", reason="default") == 2
     (line,) = [each for each in logged if each["event"] == "threads_not_calibrated"]
     assert "model.bin differs" in line["why"]
