@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from khulasa_server import __version__
 from khulasa_server.bundles import store
 from khulasa_server.bundles.errors import BundleError
+from khulasa_server.engines import memory
 from khulasa_server.engines.plan import plan_threads
 from khulasa_server.engines.threads import usable_cores
 from khulasa_server.guards.findings import Kind
@@ -72,6 +73,7 @@ class Server:
     """
 
     def __init__(self, settings: Settings) -> None:
+        memory.share_heap()
         self._settings = settings
         self._clock = time.monotonic
         for name in ("listen", "metrics_listen"):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from khulasa_server.bundles.building.tools import require
+from khulasa_server.bundles import scoring
 from khulasa_server.bundles.errors import EvaluationError
 from khulasa_server.bundles.manifest import Manifest, Task
-from khulasa_server.bundles.rouge import rouge
+from khulasa_server.bundles.scoring import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +49,7 @@ class Answer:
         tokens: pieces it wrote.
         cut: input pieces that did not fit the model's window and were left out.
         seconds: its part of the batch's run time.
+        scores: metric → this answer's own score, 0 to 100.
     """
 
     id: str
@@ -58,21 +59,7 @@ class Answer:
     tokens: int
     cut: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One number.
-
-    Args:
-        name: of the metric.
-        value: of it.
-        signature: how it was computed, so that others compute the same.
-    """
-
-    name: str
-    value: float
-    signature: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -111,6 +98,7 @@ def evaluate(
     pairs: Sequence[Pair],
     options: OptionsT_contra,
     *,
+    language: str = "",
     report: Path | None = None,
     done: Callable[[int], None] = lambda _: None,
     clock: Callable[[], float] = time.perf_counter,
@@ -122,6 +110,7 @@ def evaluate(
         manifest: of its bundle.
         pairs: what to answer.
         options: generation options.
+        language: BCP-47 code of the references; empty: see `written_in`.
         report: JSON lines, one an answer; what is there already is not computed again.
         done: told how many more are answered.
         clock: monotonic seconds.
@@ -132,7 +121,9 @@ def evaluate(
     Raises:
         EvaluationError: the report is of another bundle.
     """
-    head = {"bundle": manifest.digest, "options": repr(options)}
+    language = language or written_in(manifest)
+    judge = scoring.judge(manifest.task, language)
+    head = {"bundle": manifest.digest, "options": repr(options), "language": language}
     answers = _resume(report, head) if report else {}
     todo = [pair for pair in pairs if pair.id not in answers]
     done(len(pairs) - len(todo))
@@ -140,7 +131,8 @@ def evaluate(
     todo.sort(key=lambda pair: len(pair.source))
     for start in range(0, len(todo), BATCH_ITEMS):
         batch = todo[start : start + BATCH_ITEMS]
-        for answer in _answer(engine, manifest, batch, options, clock):
+        for unscored in _answer(engine, manifest, batch, options, clock):
+            answer = replace(unscored, scores=judge(unscored.output, unscored.reference))
             answers[answer.id] = answer
             if report:
                 _append(report, asdict(answer))
@@ -199,34 +191,31 @@ def _append(report: Path, content: object) -> None:
         lines.write(json.dumps(content, ensure_ascii=False) + "\n")
 
 
-def figures(manifest: Manifest, answers: Sequence[Answer]) -> list[Figure]:
-    """Scores of all answers, with their signatures, and throughput."""
+def written_in(manifest: Manifest) -> str:
+    """The language a model is judged in unless another is named.
+
+    Arabic of a summarizer and English of a translator, else the first that it writes.
+    """
+    usual = "en" if manifest.task is Task.TRANSLATE else "ar"
+    codes = manifest.target_language_codes
+    return usual if usual in codes else codes[0]
+
+
+def figures(manifest: Manifest, answers: Sequence[Answer], language: str = "") -> list[Figure]:
+    """Scores of all answers, with their signatures, and throughput.
+
+    Args:
+        manifest: of the bundle.
+        answers: to every pair.
+        language: of the references; empty: see `written_in`.
+    """
     outputs = [answer.output for answer in answers]
     references = [answer.reference for answer in answers]
-    if manifest.task is Task.TRANSLATE:
-        scores = _translation(outputs, references)
-    else:
-        scores = _summaries(outputs, references, manifest.target_language_codes[0])
-    return [*scores, *_throughput(answers)]
-
-
-def _translation(outputs: Sequence[str], references: Sequence[str]) -> list[Figure]:
-    sacrebleu = require("sacrebleu", extra="evaluate")
-    metrics: list[tuple[str, Any]] = [("BLEU", sacrebleu.BLEU()), ("chrF", sacrebleu.CHRF())]
+    language = language or written_in(manifest)
     return [
-        Figure(
-            name,
-            metric.corpus_score(list(outputs), [list(references)]).score,
-            str(metric.get_signature()),
-        )
-        for name, metric in metrics
+        *scoring.figures(manifest.task, outputs, references, language),
+        *_throughput(answers),
     ]
-
-
-def _summaries(outputs: Sequence[str], references: Sequence[str], language: str) -> list[Figure]:
-    scores = rouge(outputs, references, language)
-    names = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L"}
-    return [Figure(names[kind], value, scores.signature) for kind, value in scores.values.items()]
 
 
 def _throughput(answers: Sequence[Answer]) -> list[Figure]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib import metadata
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,13 @@ import regex
 from khulasa_server.bundles.building.tools import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 KINDS = ("rouge1", "rouge2", "rougeL")
 
 # Ideographs and signs such as € are words of their own; marks belong to their letter.
 _WORD = regex.compile(r"\p{Han}|[[\p{L}\p{M}]--\p{Han}]+|\p{N}+|[\p{S}--\p{ASCII}]", regex.VERSION1)
-_LANGUAGES = {
+_STEMMED = {
     "ar": "arabic",
     "bn": "bengali",
     "en": "english",
@@ -37,19 +37,31 @@ _LANGUAGES = {
     "ru": "russian",
     "tr": "turkish",
 }
+_SEGMENTED = {"ja": "japanese", "my": "burmese", "th": "thai", "zh": "chinese"}
+"""Languages without spaces between words, which the authors cut with a tool for each."""
+
+Score = Callable[[str, str], dict[str, float]]
+"""From a reference and an output to F1 by kind, 0 to 1."""
 
 
-@dataclass(frozen=True, slots=True)
 class Rouge:
-    """Mean F1 over all pairs.
+    """ROUGE-1, -2 and -L of summaries in one language.
 
     Args:
-        values: kind → 0 to 100.
-        signature: how they were computed.
+        language: BCP-47 code.
     """
 
-    values: dict[str, float]
-    signature: str
+    def __init__(self, language: str) -> None:
+        self._score, self.signature = _scorer(language.partition("-")[0])
+
+    def score(self, output: str, reference: str) -> dict[str, float]:
+        """F1 of each kind for one output, 0 to 1."""
+        return self._score(reference, output)
+
+    def mean(self, outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        """Mean F1 of each kind over all outputs, 0 to 100."""
+        rows = [self.score(*pair) for pair in zip(outputs, references, strict=True)]
+        return {kind: 100.0 * fmean(row[kind] for row in rows) if rows else 0.0 for kind in KINDS}
 
 
 def words(text: str) -> list[str]:
@@ -63,21 +75,7 @@ def _visible(word: str) -> str:
     return "".join(char for char in word if not unicodedata.category(char).startswith("C"))
 
 
-def rouge(outputs: Sequence[str], references: Sequence[str], language: str) -> Rouge:
-    """ROUGE-1, -2 and -L of summaries.
-
-    Args:
-        outputs: what a model wrote.
-        references: what people wrote, one an output.
-        language: BCP-47 code, for the stemmer.
-    """
-    score, signature = _scorer(language)
-    rows = [score(reference, output) for reference, output in zip(references, outputs, strict=True)]
-    values = {kind: 100.0 * fmean(row[kind] for row in rows) if rows else 0.0 for kind in KINDS}
-    return Rouge(values, signature)
-
-
-def _scorer(language: str) -> tuple[Callable[[str, str], dict[str, float]], str]:
+def _scorer(language: str) -> tuple[Score, str]:
     try:
         version = metadata.version("multilingual-rouge")
     except metadata.PackageNotFoundError:
@@ -85,22 +83,35 @@ def _scorer(language: str) -> tuple[Callable[[str, str], dict[str, float]], str]
     return _authors(language, version)
 
 
-def _authors(language: str, version: str) -> tuple[Callable[[str, str], dict[str, float]], str]:
-    make: Any = require("multilingual_rouge.rouge_scorer").RougeScorer
-    name = _LANGUAGES.get(language)
-    stem = f"stem:{name}" if name else "stem:none"
-    try:
-        scorer: Any = make(KINDS, use_stemmer=bool(name), lang=name)
-    except LookupError:
-        # Their stemmer spares stop words, which NLTK wants to download.
-        stemmer = require("nltk.stem").SnowballStemmer(name).stem
-        scorer = make(KINDS, use_stemmer=True, lang=name, callable_stemmer=stemmer)
-        stem += "-without-stopwords"
+def _authors(language: str, version: str) -> tuple[Score, str]:
+    make: Any = require("multilingual_rouge.rouge_scorer", extra="evaluate").RougeScorer
+    stemmed = _STEMMED.get(language)
+    settings: dict[str, Any] = {"lang": stemmed or _SEGMENTED.get(language)}
+    stem = stemmed or "none"
+    if stemmed:
+        settings["use_stemmer"] = True
+        if not _has_stop_words(stemmed):
+            settings["callable_stemmer"] = require("nltk.stem").SnowballStemmer(stemmed).stem
+            stem += "-without-stopwords"
+    scorer = make(KINDS, **settings)
 
     def authors(reference: str, output: str) -> dict[str, float]:
         return {kind: one.fmeasure for kind, one in scorer.score(reference, output).items()}
 
-    return authors, f"multilingual-rouge|version:{version}|lang:{language}|{stem}"
+    return authors, f"multilingual-rouge|version:{version}|lang:{language}|stem:{stem}"
+
+
+def _has_stop_words(language: str) -> bool:
+    """Whether a stemmer can spare stop words, as the authors' does.
+
+    Their list is NLTK's, which is no package: `python -m nltk.downloader stopwords` gets it.
+    """
+    if language not in require("nltk.stem").SnowballStemmer.languages:
+        return True
+    try:
+        return bool(require("nltk.corpus").stopwords.words(language))
+    except LookupError:
+        return False
 
 
 def score(reference: str, output: str) -> dict[str, float]:

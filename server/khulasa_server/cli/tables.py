@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from khulasa_server.engines.base import EngineError
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from khulasa_server.bundles.canary import CanaryReport
-    from khulasa_server.bundles.evaluate import Figure
+    from khulasa_server.bundles.scoring import Figure
     from khulasa_server.bundles.store import Bundle
 
 # A process of its own, since the peak of this one says nothing about the model.
@@ -47,22 +48,60 @@ def resident_bytes(bundle: Bundle) -> int:
     return int(done.stdout)
 
 
-def built(bundle: Bundle) -> str:
-    """What was made, and what trimming saved."""
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What a model takes.
+
+    Args:
+        parameters: numbers in its weights.
+        disk: bytes of the bundle.
+        resident: most bytes that a process with this model alone has resident.
+    """
+
+    parameters: int
+    disk: int
+    resident: int
+
+
+def weigh(bundle: Bundle) -> Weight:
+    """Weigh a bundle; it is loaded once.
+
+    Raises:
+        EngineError: the model cannot be loaded.
+    """
+    return Weight(bundle.manifest.parameters, _bytes_on_disk(bundle), resident_bytes(bundle))
+
+
+def built(bundle: Bundle, before: Weight | None = None) -> str:
+    """What was made, and what trimming saved.
+
+    Args:
+        bundle: the new one.
+        before: of the same model with every piece; None: not known, or nothing was left out.
+    """
     manifest, trimming = bundle.manifest, bundle.manifest.trimming
     before_pieces = trimming.pieces_before if trimming else manifest.vocabulary_size
-    before = trimming.parameters_before if trimming else manifest.parameters
     return _rows(
         [
             ("bundle", str(bundle.path)),
             ("digest", manifest.digest),
             ("output pieces", f"{manifest.vocabulary_size:,} of {before_pieces:,}"),
-            ("parameters", f"{manifest.parameters:,} ({before:,} in the checkpoint)"),
-            ("on disk", f"{_bytes_on_disk(bundle):,} bytes"),
-            ("resident", f"{resident_bytes(bundle):,} bytes with this model alone"),
+            *_weights(weigh(bundle), before),
             ("licence", _terms(bundle)),
         ]
     )
+
+
+def _weights(now: Weight, before: Weight | None) -> list[tuple[str, str]]:
+    rows = []
+    for name, unit in (("parameters", ""), ("disk", " bytes"), ("resident", " bytes")):
+        told = f"{getattr(now, name):,}{unit}"
+        if name == "resident":
+            told += " with this model alone"
+        if before is not None:
+            told += f"; {getattr(before, name):,}{unit} with every piece"
+        rows.append((name, told))
+    return rows
 
 
 def listed(bundles: Iterable[Bundle]) -> str:

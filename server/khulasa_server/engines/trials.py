@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from khulasa_server.bundles.manifest import Manifest
     from khulasa_server.engines.base import Engine, Tokens
 
-WARM_STEPS: Final = 8
+WARM_STEPS: Final = 4
+WARM_TOKENS: Final = 192
+"""A full-size summarizer takes a second for its longest input, for which every start would wait;
+this is long enough to tell what a token costs."""
 SENTENCES: Final = 4
 SENTENCE_TOKENS: Final = 32
 
@@ -39,8 +42,8 @@ def sentences(manifest: Manifest, steps: int, count: int = SENTENCES) -> Trial:
 
 
 def warm_up(engine: Engine, manifest: Manifest, workers: int) -> tuple[Timing, ...]:
-    """Run the longest input and a few sentences on `workers` workers at once, and time them."""
-    timed = (longest(manifest, WARM_STEPS), sentences(manifest, WARM_STEPS))
+    """Run a long input and a few sentences on `workers` workers at once, and time them."""
+    timed = (longest(manifest, WARM_STEPS, WARM_TOKENS), sentences(manifest, WARM_STEPS))
     return tuple(timing for trial in timed for timing in run(engine, trial, workers))
 
 

@@ -1,4 +1,4 @@
-"""The loaded models of one process: brought up one by one, each by itself."""
+"""The loaded models of one process: brought up side by side, each by itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from khulasa_server.bundles import store
 from khulasa_server.bundles.errors import BundleError
 from khulasa_server.bundles.manifest import Task
+from khulasa_server.engines import memory
 from khulasa_server.engines.base import Engine, EngineError
 from khulasa_server.engines.proving import load_proven, prove
 from khulasa_server.observability.logs import logger
@@ -79,10 +80,10 @@ class Fleet:
             self.bundles[bundle.manifest.name] = bundle
 
     async def load_all(self, bundles: Sequence[Bundle]) -> None:
-        """Load every registered bundle; one that fails leaves the others alone."""
-        for bundle in bundles:
-            await self._load(self.catalog.models[bundle.manifest.name], bundle)
-            await self.changed()
+        """Load every registered bundle, side by side; one that fails leaves the others alone."""
+        share = max(1, self.options.plan.slots // max(1, len(bundles)))
+        await asyncio.gather(*(self._bring_up(bundle, share) for bundle in bundles))
+        await asyncio.get_running_loop().run_in_executor(self.options.executor, memory.give_back)
 
     async def set_health(self, lane: str, *, serving: bool) -> None:
         """Follow an engine that fell, or came back; one that was replaced is of no interest."""
@@ -99,9 +100,13 @@ class Fleet:
                 engine, model.engine = await self.scheduler.remove_model(model.lane), None
                 engine.close()
 
-    async def _load(self, model: Model, bundle: Bundle) -> None:
+    async def _bring_up(self, bundle: Bundle, share: int) -> None:
+        await self._load(self.catalog.models[bundle.manifest.name], bundle, share)
+        await self.changed()
+
+    async def _load(self, model: Model, bundle: Bundle, share: int) -> None:
         try:
-            proven = await self._load_in_turn(bundle)
+            proven = await self._load_in_turn(bundle, share)
         except (BundleError, EngineError) as error:
             model.state, model.detail = ModelState.FAILED, str(error)
             log.error("model_refused", model=model.name, why=str(error))  # noqa: TRY400 - said whole
@@ -114,10 +119,10 @@ class Fleet:
         model.engine, model.state = proven.engine, ModelState.READY
         self.tell(model, proven)
 
-    async def _load_in_turn(self, bundle: Bundle) -> Proven:
-        """Load on all slots while nothing runs, else on those of one batch, beside the others."""
+    async def _load_in_turn(self, bundle: Bundle, share: int) -> Proven:
+        """Load on its share of the slots while nothing runs, else on those of one batch."""
         slots, plan = self.scheduler.slots, self.options.plan
-        held = plan.slots
+        held = max(share, plan.threads)
         if not slots.hold(held):
             held = plan.threads
             await slots.take(held)

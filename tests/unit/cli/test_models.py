@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -46,14 +47,37 @@ def test_list_shows_what_is_embedded(run: CliRunner) -> None:
     assert f"{SUMMARIZER}  summarize ar  int8" in lines[1]
 
 
+def sizes(told: dict[str, str]) -> dict[str, list[int]]:
+    """Numbers that a build reports: now, then, where pieces were left out, with every piece."""
+    rows = {name: told[name] for name in ("parameters", "disk", "resident")}
+    return {
+        name: [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", row)]
+        for name, row in rows.items()
+    }
+
+
+def whole_sizes(run: CliRunner, checkpoint: Path, directory: Path) -> dict[str, list[int]]:
+    """What a build of the same checkpoint reports when nothing is left out."""
+    output = directory / "whole"
+    built = run.invoke(app, ["build", str(checkpoint), "--output", str(output), "--name", "mine"])
+    assert "every piece" not in built.stdout
+    return sizes(dict(line.split(maxsplit=1) for line in built.stdout.splitlines()))
+
+
 def test_build_list_inspect_verify(run: CliRunner, checkpoint: Path, tmp_path: Path) -> None:
-    """What is built is listed, described and verified; building reports what trimming saved."""
+    """What is built is listed, described and verified; sizes are told with and without trimming."""
     output = tmp_path / "models" / "mine"
     flags = ["--keep-languages", "ar", "--max-pieces", "420", "--name", "mine"]
     built = run.invoke(app, ["build", str(checkpoint), "--output", str(output), *flags])
     assert built.exit_code == 0, built.output
     assert "420 of 612" in built.stdout
-    assert "bytes with this model alone" in built.stdout
+    told = dict(line.split(maxsplit=1) for line in built.stdout.splitlines())
+    before, now = whole_sizes(run, checkpoint, tmp_path), sizes(told)
+    for name in ("parameters", "disk"):
+        assert now[name][1] == before[name][0] > now[name][0]
+    # Memory is measured, twice: a tiny model's is that of the libraries.
+    assert now["resident"][1] == pytest.approx(before["resident"][0], rel=0.1)
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["mine"]
     listed = run.invoke(app, ["list", str(tmp_path / "models")])
     assert listed.stdout.splitlines()[-1].startswith("mine  summarize ar  int8  CC0-1.0")
     shown = run.invoke(app, ["inspect", str(output), "--json"])

@@ -316,7 +316,7 @@ def test_close_refuses_later_calls_and_spares_running_ones(
 def test_warm_up_stays_inside_the_limits(
     family: str, bundle_of: Callable[[str], Bundle], make_engine: Callable[..., CTranslate2Engine]
 ) -> None:
-    """It runs on every worker at the longest input, and changes no output."""
+    """It runs on every worker, and changes no output."""
     engine = make_engine(bundle_of(family), workers=2)
     tokens = engine.tokenize(["سلام عليكم"])
     before = engine.generate(tokens, GREEDY)

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from khulasa_server.bundles.manifest import Quantization, Source
 
+CARD = "README.md"
+"""Name of a model card's file."""
+
 # What the Hub calls licences, where upper case is not enough to make SPDX of it.
 _SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "openrail": "OpenRAIL"}
 

@@ -24,14 +24,24 @@ def staged(output: Path) -> Iterator[Path]:
         OutputExistsError: `output` is there already.
     """
     refuse_existing(output)
+    with scratch(output) as stage:
+        yield stage
+        refuse_existing(output)
+        stage.rename(output)
+
+
+@contextmanager
+def scratch(output: Path) -> Iterator[Path]:
+    """A hidden directory beside `output`, removed at the end if it is still there.
+
+    What killed processes left behind under the same name is removed first.
+    """
     output.parent.mkdir(parents=True, exist_ok=True)
     _sweep(output)
     stage = output.parent / f".{output.name}.partial-{os.getpid()}"
     stage.mkdir()
     try:
         yield stage
-        refuse_existing(output)
-        stage.rename(output)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 

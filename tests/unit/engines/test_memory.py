@@ -1,0 +1,64 @@
+"""Memory that was freed is used again, or given back."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+THREADS = """
+import ctypes, sys, threading
+from khulasa_server.engines import memory
+
+def resident():
+    with open("/proc/self/statm") as sizes:
+        return int(sizes.read().split()[1]) * 4096
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+if sys.argv[1] == "shared":
+    assert memory.share_heap()
+together = threading.Barrier(8)
+
+def work():
+    together.wait()
+    blocks = [libc.malloc(1000) for _ in range(2000)]
+    together.wait()
+    for block in blocks[:-1]:
+        libc.free(block)
+
+threads = [threading.Thread(target=work) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+before = resident()
+memory.give_back()
+print(before - resident())
+sys.stdout.flush()
+libc.fflush(None)
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "confstr"), reason="there is no C library to ask")
+@pytest.mark.parametrize(("how", "most"), [("shared", 1), ("default", 1000)])
+def test_threads_share_a_heap_and_give_back_what_is_free(how: str, most: int) -> None:
+    """Eight threads use one heap where they used one each; what they freed goes back."""
+    if "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""):
+        pytest.skip("only glibc has heaps like these")
+    environment = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, how],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    heaps = len(re.findall(r"<heap nr=", done.stdout))
+    assert heaps <= most
+    assert how == "shared" or heaps > 1
+    assert int(done.stdout.splitlines()[0]) > 1_000_000
