@@ -6,11 +6,13 @@ the real models; what they write is noise and never ends by itself.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from khulasa_server.bundles import canary, store
 from khulasa_server.bundles.building.build import Recorder, build
 from khulasa_server.bundles.building.describe import BuildOptions, Origin
 from khulasa_server.bundles.building.synthesize import synthesize
@@ -73,9 +75,21 @@ def stand_ins() -> StandIns:
 
 def _bundle(checkpoint: Path, options: BuildOptions) -> Path:
     output = checkpoint.with_name(f"{checkpoint.name}.bundle")
+    if output.exists() and not _would_serve(output):
+        # Built by code that computes otherwise, which random weights make a great difference of.
+        shutil.rmtree(output)
     if not output.exists():
         build(Origin(checkpoint), output, options, Recorder(_open_engine, GREEDY), _say)
     return output
+
+
+def _would_serve(directory: Path) -> bool:
+    bundle = store.load(directory)
+    engine = _open_engine(directory, bundle.manifest)
+    try:
+        return canary.check(engine, bundle.manifest, GREEDY).passed
+    finally:
+        engine.close()
 
 
 def _open_engine(directory: Path, manifest: Manifest) -> Engine:

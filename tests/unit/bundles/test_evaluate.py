@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import json
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import nltk
 import pytest
 import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
+from rouge_score import rouge_scorer
 
 from khulasa_server.bundles import evaluate, rouge
 from khulasa_server.bundles.errors import EvaluationError
@@ -142,7 +146,103 @@ def test_summaries_are_scored_by_rouge(built: dict[str, Bundle]) -> None:
     assert figures["ROUGE-1"].value == pytest.approx(75.0)
     assert figures["ROUGE-2"].value == pytest.approx(100 * 2 / 3)
     assert figures["ROUGE-L"].value == pytest.approx(75.0)
-    assert "rouge" in figures["ROUGE-1"].signature
+    assert figures["ROUGE-1"].signature.startswith("multilingual-rouge|version:0.0.1|lang:ar|stem:")
+
+
+STOCK = rouge_scorer.RougeScorer(["rouge1", "rougeL"])
+
+
+def test_stock_rouge_drops_arabic_and_ours_does_not() -> None:
+    """Of two Arabic texts alike the common scorer finds nothing alike, and of digits all."""
+    text = "وصل الوفد إلى القاهرة"
+    assert STOCK.score(text, text)["rouge1"].fmeasure == 0.0
+    ours = rouge.Rouge("ar")
+    assert ours.score(text, text) == {"rouge1": 1.0, "rouge2": 1.0, "rougeL": 1.0}
+    # Unlike texts with one number in common are alike to it, and nearly unlike to ours.
+    other = "غادر الرئيس بغداد"
+    assert STOCK.score(f"{text} 2024", f"{other} 2024")["rouge1"].fmeasure == 1.0
+    assert ours.score(f"{text} 2024", f"{other} 2024")["rouge1"] == pytest.approx(2 / 9)
+
+
+def test_inflected_words_meet_in_their_stem() -> None:
+    """As the authors count, a word with its article or plural is the same word."""
+    one, other = "زار المهندسون المصنع", "زار مهندس مصنعا"
+    assert rouge.Rouge("ar").score(one, other)["rouge1"] == pytest.approx(1.0)
+    assert rouge.score(one, other)["rouge1"] == pytest.approx(1 / 3)
+
+
+def test_stop_words_are_spared_where_their_list_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With NLTK's list, as the authors have it, its words are not stemmed; the signature tells."""
+    text, other = "الذين", "ذين"
+    without = rouge.Rouge("ar")
+    assert without.signature.endswith("stem:arabic-without-stopwords")
+    words = tmp_path / "corpora" / "stopwords"
+    words.mkdir(parents=True)
+    (words / "arabic").write_text(f"{text}\n", "utf-8")
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+    # The corpus is looked for once and then remembered.
+    monkeypatch.setattr(nltk.corpus, "stopwords", fresh_stop_words())
+    monkeypatch.setattr("nltk.stem.snowball.stopwords", nltk.corpus.stopwords)
+    spared = rouge.Rouge("ar")
+    assert spared.signature.endswith("stem:arabic")
+    assert spared.score(text, other)["rouge1"] < without.score(text, other)["rouge1"]
+
+
+def fresh_stop_words() -> Any:  # noqa: ANN401 - NLTK has no types
+    """NLTK's reader of stop words, as it is before anything was read."""
+    return nltk.corpus.util.LazyCorpusLoader(
+        "stopwords", nltk.corpus.reader.WordListCorpusReader, r"(?!README|\.).*", encoding="utf8"
+    )
+
+
+@pytest.mark.parametrize("text", LINES)
+def test_our_words_are_the_authors(text: str) -> None:
+    """Without stems, what is computed where their package is missing is what it computes."""
+    make = importlib.import_module("multilingual_rouge.rouge_scorer").RougeScorer
+    plain = make(list(rouge.KINDS))
+    other = LINES[0] + text[: len(text) // 2]
+    theirs = {kind: one.fmeasure for kind, one in plain.score(text, other).items()}
+    assert rouge.score(text, other) == pytest.approx(theirs)
+
+
+def test_a_missing_package_is_told_by_the_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the authors' package nothing is stemmed, and the figure says so."""
+
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert rouge.Rouge("ar").signature == "rouge|lang:ar|case:lc|tok:unicode|stem:none"
+
+
+def test_each_answer_has_its_own_scores(built: dict[str, Bundle], tmp_path: Path) -> None:
+    """The report says of every sentence how good it is, so that the bad ones can be read."""
+    pairs = [Pair("1", "a b c d", "A B C D"), Pair("2", "a b c d", "X Y Z")]
+    for family, names in (
+        ("marian", {"BLEU", "chrF"}),
+        ("mt5", {"ROUGE-1", "ROUGE-2", "ROUGE-L"}),
+    ):
+        report = tmp_path / f"{family}.jsonl"
+        evaluate.evaluate(Shouting(), built[family].manifest, pairs, "options", report=report)
+        _, *lines = map(json.loads, report.read_text("utf-8").splitlines())
+        scores = {line["id"]: line["scores"] for line in lines}
+        assert scores["1"] == pytest.approx(dict.fromkeys(names, 100.0))
+        assert all(value < 5.0 for value in scores["2"].values())
+
+
+def test_references_are_in_a_language_the_model_writes(built: dict[str, Bundle]) -> None:
+    """Arabic is what a summarizer of many languages is judged in, unless another is named."""
+    many = built["mt5"].manifest.model_copy(
+        update={"target_language_codes": ("am", "ar", "en", "zh-Hans")}
+    )
+    assert evaluate.written_in(many) == "ar"
+    assert evaluate.written_in(built["marian"].manifest) == "en"
+    answer = Answer("1", "x", "the ministers met", "a minister meets", 3, 0, 0.5)
+    figures = {one.name: one for one in evaluate.figures(many, [answer], "en")}
+    assert "lang:en|stem:english" in figures["ROUGE-1"].signature
+    assert figures["ROUGE-1"].value > 0
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def draft(
         limits=defaults.limits(checkpoint),
         generation=defaults.generation(checkpoint),
         tokenizer=tokenizer,
-        vowel_marks=diacritics.measure(stage / tokenizer.source, read),
+        vowel_marks=diacritics.measure(stage / tokenizer.source, known["source_language_codes"]),
         files=_files(stage),
         tools=_tools(),
         cpu=machine.fingerprint(stage / MODEL_DIRECTORY),
