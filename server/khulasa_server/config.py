@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 - pydantic reads annotations at run time
+import re
+from collections.abc import (  # noqa: TC003 - pydantic reads annotations at run time
+    Iterable,
+    Sequence,
+)
+from difflib import get_close_matches
 from pathlib import Path  # noqa: TC003 - pydantic reads annotations at run time
 from typing import Annotated, Literal
 
@@ -109,6 +114,28 @@ class Settings(BaseSettings):
     """Least severe level that is logged."""
     otlp_endpoint: str = Field(default="", repr=False)
     """Where traces go; empty: nowhere."""
+
+
+_PREFIX = "KHULASA_"
+_INJECTED = re.compile(
+    r"(?:^|_)(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)$"
+)
+"""What Kubernetes sets in each pod for a Service called `khulasa` or `khulasa-…`."""
+
+
+def unknown_variables(names: Iterable[str]) -> dict[str, str]:
+    """Variables that look like a setting and are none → the setting that may be meant, or empty.
+
+    Those that Kubernetes injects, and the client's, are left out.
+    """
+    settings = [name.upper() for name in Settings.model_fields]
+    given = {name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)}
+    strangers = sorted(given - {*settings, "ADDRESS"})
+    return {
+        _PREFIX + name: "".join(_PREFIX + near for near in get_close_matches(name, settings, 1))
+        for name in strangers
+        if not _INJECTED.search(name)
+    }
 
 
 def parse(arguments: Sequence[str]) -> Settings:

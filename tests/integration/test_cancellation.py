@@ -85,20 +85,35 @@ async def test_a_cancelled_call_frees_its_place(
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_every_segment_is_settled_once_whenever_callers_leave(
-    serve: Serve, seed: int, logged: list[dict[str, Any]]
+    script: Callable[..., object],
+    serve: Serve,
+    gate: Gate,
+    seed: int,
+    logged: list[dict[str, Any]],
 ) -> None:
-    """Calls of all kinds that leave at any moment: the books balance and nothing failed inside."""
+    """Calls of all kinds that leave at any moment: the books balance and nothing failed inside.
+
+    One leaves while its batch is held and one stays to its end, so that both are among them.
+    """
     dice = random.Random(seed)  # noqa: S311 - makes a test repeatable
     forgotten: list[str] = []
+    script(before=gate.hold)
     async with serve(cache_bytes=0) as service:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _loop, context: forgotten.append(repr(context)))
+        held = asyncio.create_task(dice.choice(KINDS)(service))
+        await asyncio.to_thread(gate.wait)
+        held.cancel()
+        await asyncio.wait([held])
+        gate.opened.set()
         await asyncio.gather(*(leave(dice.choice(KINDS), service, dice) for _ in range(30)))
+        await translate(service)
         async with asyncio.timeout(30):
             await service.idle()
         books = service.statistics()
         assert books.submitted == sum(books.settled.values())
-        assert books.submitted > 0
+        assert books.settled["completed"] > 0
+        assert books.settled["cancelled"] > 0
         assert books.outstanding == books.requests == books.running == 0
         await service.assert_well()
     assert not [line for line in logged if line["log_level"] in {"error", "critical"}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -115,6 +116,28 @@ async def test_overload_is_refused_with_a_time_to_come_back(
         await first
         await service.idle()
         await service.assert_well()
+
+
+async def test_no_channel_waits_for_room_that_comes_after_its_deadline(
+    script: Scripted, serve: Serve, gate: Gate
+) -> None:
+    """The wait is told, and the trailer says not to try again: the caller learns why at once."""
+    script(before=gate.hold)
+    async with serve(queue_seconds=0.01, cache_bytes=0) as service:
+        first = asyncio.create_task(service.translate(LONG))
+        await asyncio.to_thread(gate.wait)
+        request = translation_pb2.TranslateRequest(contents=[SENTENCE])
+        started = time.monotonic()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await service.translation.Translate(request, timeout=2.0)
+        fault = service.fault_of(caught.value)
+        assert (fault.code.name, fault.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
+        assert fault.retry_seconds > 2.0
+        assert fault.trailers["grpc-retry-pushback-ms"] == "-1"
+        assert time.monotonic() - started < 2.0
+        gate.opened.set()
+        await first
+        await service.idle()
 
 
 async def test_a_bulk_stream_waits_where_others_are_refused(

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from pydantic import ValidationError
 
-from khulasa_server.config import Settings, parse
+from khulasa_server.config import Settings, parse, unknown_variables
 
 PROMISED: Final = {
     "LISTEN", "METRICS_LISTEN", "MODELS", "REQUIRED_SERVICES", "ENGINE", "THREADS", "CANARY",
@@ -109,3 +109,38 @@ def test_settings_cannot_be_changed() -> None:
     """What was said at the start holds until the end."""
     with pytest.raises(ValidationError):
         Settings().listen = "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("KHULASA_QUEUE_SECOND", "KHULASA_QUEUE_SECONDS"),
+        ("KHULASA_THREAD", "KHULASA_THREADS"),
+        ("KHULASA_MAX_CODEPOINTS", "KHULASA_MAX_CODE_POINTS"),
+        ("KHULASA_TLS_CRT", "KHULASA_TLS_CERT"),
+        ("KHULASA_XYZZY", ""),
+    ],
+)
+def test_a_mistyped_variable_is_told_with_what_may_be_meant(variable: str, meant: str) -> None:
+    """It would be ignored in silence otherwise."""
+    assert unknown_variables([variable, "PATH", "KHULASA_THREADS"]) == {variable: meant}
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "KHULASA_ADDRESS",
+        "KHULASA_PORT",
+        "KHULASA_PORT_50051_TCP",
+        "KHULASA_PORT_50051_TCP_ADDR",
+        "KHULASA_PORT_50051_TCP_PROTO",
+        "KHULASA_SERVICE_HOST",
+        "KHULASA_SERVICE_PORT",
+        "KHULASA_SERVICE_PORT_GRPC",
+        "KHULASA_HEADLESS_SERVICE_HOST",
+        "KHULASA_HEADLESS_PORT_9464_TCP_PORT",
+    ],
+)
+def test_what_kubernetes_or_the_client_sets_is_no_mistake(variable: str) -> None:
+    """A Service called khulasa gives every pod of its namespace such variables."""
+    assert unknown_variables([variable]) == {}

@@ -21,7 +21,8 @@ class SummarizationServiceStub(object):
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`; also where the
     translator that the summary needs is down;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.
@@ -61,7 +62,8 @@ class SummarizationServiceServicer(object):
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`; also where the
     translator that the summary needs is down;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.
@@ -141,7 +143,8 @@ class SummarizationService(object):
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`; also where the
     translator that the summary needs is down;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.

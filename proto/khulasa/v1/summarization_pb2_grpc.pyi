@@ -42,7 +42,8 @@ class SummarizationServiceStub:
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`; also where the
       translator that the summary needs is down;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.
@@ -100,7 +101,8 @@ class SummarizationServiceAsyncStub(SummarizationServiceStub):
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`; also where the
       translator that the summary needs is down;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.
@@ -154,7 +156,8 @@ class SummarizationServiceServicer(metaclass=_abc_1.ABCMeta):
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`; also where the
       translator that the summary needs is down;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.

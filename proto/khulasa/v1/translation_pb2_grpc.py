@@ -20,7 +20,8 @@ class TranslationServiceStub(object):
     with `RetryInfo`;
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.
@@ -64,7 +65,8 @@ class TranslationServiceServicer(object):
     with `RetryInfo`;
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.
@@ -161,7 +163,8 @@ class TranslationService(object):
     with `RetryInfo`;
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.

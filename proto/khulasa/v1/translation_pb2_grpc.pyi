@@ -41,7 +41,8 @@ class TranslationServiceStub:
       with `RetryInfo`;
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.
@@ -107,7 +108,8 @@ class TranslationServiceAsyncStub(TranslationServiceStub):
       with `RetryInfo`;
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.
@@ -169,7 +171,8 @@ class TranslationServiceServicer(metaclass=_abc_1.ABCMeta):
       with `RetryInfo`;
     - UNAVAILABLE `NOT_READY`, `SHUTTING_DOWN`, `ENGINE_FAILED`: with `RetryInfo`;
     - INTERNAL `INTERNAL`: a defect; the server's log has the request id.
-    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same.
+    Where there is a `RetryInfo`, the trailer `grpc-retry-pushback-ms` says the same, or -1 (do not
+    try again) where that would be after the caller's deadline.
 
     The metadata `x-request-id` (at most 128 visible ASCII characters) is accepted, or made, and
     returned in the trailing metadata and in `google.rpc.RequestInfo`.

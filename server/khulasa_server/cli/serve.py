@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from khulasa_server.bundles.errors import BundleError
-from khulasa_server.config import Settings, parse
+from khulasa_server.config import Settings, parse, unknown_variables
 from khulasa_server.errors import ServiceError
 from khulasa_server.observability import logs
 from khulasa_server.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+log = logs.logger(__name__)
 
 USAGE_ERROR = 2
 START_ERROR = 1
@@ -30,6 +32,8 @@ def command(context: typer.Context) -> None:
     """Serve until SIGTERM or SIGINT; `serve --help` lists every setting."""
     settings = _settings(context.args)
     logs.configure(settings.log_level, own_errors=(ServiceError, BundleError))
+    for variable, meant in unknown_variables(os.environ).items():
+        log.warning("unknown_setting", variable=variable, meant=meant or None)
     try:
         asyncio.run(_serve(settings))
     except OSError as error:

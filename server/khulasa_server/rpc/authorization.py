@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -86,8 +85,7 @@ class _Allowed:
             try:
                 token = await self._admitted(stack)
             except Exception as error:  # noqa: BLE001 - the table decides what callers see
-                # A rate by the day may be used up for hours.
-                await abort(context, error, patience=context.time_remaining() or math.inf)
+                await abort(context, error)
             structlog.contextvars.bind_contextvars(caller=token.name)
             return await inner(self._paced(request, token), context)
 

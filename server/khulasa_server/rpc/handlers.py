@@ -140,14 +140,17 @@ def serialize(message: _Serializable) -> bytes:
     return message.SerializeToString()
 
 
-async def abort(context: Context, error: Exception, patience: float = math.inf) -> NoReturn:
+async def abort(context: Context, error: Exception) -> NoReturn:
     """End the call with the status of `error`; a defect goes to the log with its cause.
 
-    `patience`: seconds beyond which the channel is not to try again by itself.
+    A channel is not told to come back after the caller's deadline: it would wait until then, and
+    its caller would not learn why.
     """
     if isinstance(error, (grpc.aio.AbortError, grpc.aio.UsageError)):
         raise error
     report(error)
+    left = context.time_remaining()
+    patience = math.inf if left is None else left
     await context.abort(*to_failure(error, current().request_id, patience))
 
 

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from khulasa_server.bundles.errors import BundleError
 from khulasa_server.bundles.manifest import Task
-from khulasa_server.bundles.store import verify_files
 from khulasa_server.engines import calibration, trials
 from khulasa_server.engines.base import EngineError
 from khulasa_server.engines.calibration import Choice, Comparison, Speed
-from khulasa_server.engines.loading import load
-from khulasa_server.engines.proving import prove
+from khulasa_server.engines.proving import load_checked, prove
 from khulasa_server.observability.logs import logger
 from khulasa_server.tasks.catalog import ModelState
 
@@ -169,12 +167,13 @@ class Tuner:
 
     async def _copy(self, bundle: Bundle, plan: ThreadPlan) -> Engine:
         """A second engine of the same weights, proven as the first one was."""
-
-        def read() -> Engine:
-            verify_files(bundle)
-            kind = self.fleet.options.kind
-            return load(kind, bundle.path, bundle.manifest, plan.workers, plan.threads)
-
+        read = partial(
+            load_checked,
+            bundle,
+            self.fleet.options.kind,
+            workers=plan.workers,
+            threads=plan.threads,
+        )
         engine = await _to_its_end(read)
         try:
             await self._exclusively(partial(prove, engine, bundle, "tolerant"))

@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from khulasa_server.cli import app
@@ -29,6 +30,15 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         return CliRunner().invoke(app, ["serve", *flags], env=variables)
 
     return run
+
+
+def test_a_variable_that_is_no_setting_is_told(run: Callable[..., Result]) -> None:
+    """A mistyped one would be ignored in silence; the warning names what may be meant."""
+    with structlog.testing.capture_logs() as lines:
+        run(QUEUE_SECOND="3", PORT_50051_TCP="tcp://10.0.0.1:50051", THREADS="nonsense")
+    (line,) = [each for each in lines if each["event"] == "unknown_setting"]
+    assert line["variable"] == "KHULASA_QUEUE_SECOND"
+    assert line["meant"] == "KHULASA_QUEUE_SECONDS"
 
 
 @pytest.fixture

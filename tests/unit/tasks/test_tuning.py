@@ -13,6 +13,7 @@ import structlog
 
 from khulasa_server.bundles import store
 from khulasa_server.bundles.errors import DigestMismatchError
+from khulasa_server.engines import proving
 from khulasa_server.engines.plan import plan_threads
 from khulasa_server.engines.scripted import Script, ScriptedEngine
 from khulasa_server.guards.findings import Kind
@@ -89,13 +90,13 @@ def copies(monkeypatch: pytest.MonkeyPatch, fleet: Fleet) -> Callable[..., list[
         model.engine = ScriptedEngine(model.manifest, taking(*usual))
 
         def load(
-            _kind: str, _directory: object, manifest: Manifest, workers: int, threads: int
+            _kind: str, _directory: object, manifest: Manifest, *, workers: int, threads: int
         ) -> ScriptedEngine:
             assert (workers, threads) == (1, 2)
             made.append(ScriptedEngine(manifest, taking(*wide)))
             return made[-1]
 
-        monkeypatch.setattr(tuning, "load", load)
+        monkeypatch.setattr(proving, "load", load)
         return made
 
     return script
@@ -235,7 +236,7 @@ async def test_a_copy_that_cannot_be_proven_leaves_all_as_it_is(
     def changed(_bundle: Bundle) -> None:
         raise DigestMismatchError("model.bin differs")
 
-    monkeypatch.setattr(tuning, "verify_files", changed)
+    monkeypatch.setattr(store, "verify_files", changed)
     await tuner(fleet).tune()
     assert told(fleet, plan="2x1", lone="", reason="default") == 2
     (line,) = [each for each in logged if each["event"] == "threads_not_calibrated"]

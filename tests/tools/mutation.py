@@ -1,0 +1,154 @@
+"""Changes the scheduler in thousands of small ways, and counts how many its tests notice.
+
+Works file by file on a copy in build/mutation, and goes on where it stopped: whatever is decided
+stays decided until the function, or its tests, change. A mutant that ran out of time is counted by
+itself and never as noticed: a busy machine makes any test slow.
+
+    python tests/tools/mutation.py --minutes 30 [FILE …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+WORK: Final = ROOT / "build" / "mutation" / "work"
+ROOM: Final = "src/khulasa_server/scheduling"
+LEAST: Final = 0.85
+"""Part of the mutants that tests must notice."""
+CONFIG: Final = f"""
+[tool.mutmut]
+source_paths = ["src"]
+only_mutate = ["{ROOM}/*"]
+also_copy = ["proto"]
+pytest_add_cli_args = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly"]
+pytest_add_cli_args_test_selection = [
+  "tests/unit/scheduling",
+  # Many runs each: they find what nobody thought of, and take too long for thousands of mutants.
+  "--ignore=tests/unit/scheduling/test_core_stateful.py",
+  "--ignore=tests/unit/scheduling/test_simulation.py",
+]
+# Seconds: (those of the tests + 2) x 10; endless loops exceed it, a slow machine hardly does.
+timeout_constant = 2.0
+timeout_multiplier = 10.0
+"""
+NOTICED: Final = {1: "killed", 3: "killed", 0: "survived", None: "unchecked", 2: "unchecked"}
+UNTESTED: Final = {5, 33}
+TIMED_OUT: Final = {24, -24, 36, 152, 255}
+
+
+def prepare() -> None:
+    """Copy what is mutated and what tests it; decisions of earlier runs stay."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    for source, target in (
+        ("server/khulasa_server", "src/khulasa_server"),
+        ("tests", "tests"),
+        ("proto", "proto"),
+    ):
+        shutil.rmtree(WORK / target, ignore_errors=True)
+        ignored = shutil.ignore_patterns("__pycache__", "data", "load", "parity", "chart", "tools")
+        shutil.copytree(ROOT / source, WORK / target, ignore=ignored)
+    settings = (ROOT / "pyproject.toml").read_text("utf-8")
+    (WORK / "pyproject.toml").write_text(settings + CONFIG, "utf-8")
+
+
+def modules() -> list[str]:
+    """Files of the room, by name without ending."""
+    return sorted(path.stem for path in (WORK / ROOM).glob("*.py") if path.stem != "__init__")
+
+
+def mutate(module: str, seconds: float) -> bool:
+    """Decide the mutants of one file; False: time ran out first."""
+    command = [Path(sys.executable).with_name("mutmut"), "run", "--max-children", "2"]
+    pattern = f"khulasa_server.scheduling.{module}.*"
+    environment = {**os.environ, "PYTHONPATH": "proto", "OMP_NUM_THREADS": "1"}
+    with (WORK / f"{module}.log").open("w", encoding="utf-8") as log:
+        try:
+            done = subprocess.run(
+                [*command, pattern],
+                cwd=WORK,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return False
+    if done.returncode and "nothing matches" not in Path(log.name).read_text("utf-8"):
+        raise SystemExit(f"mutmut failed on {module}.py: see {log.name}")
+    return True
+
+
+def verdicts(module: str) -> Counter[str]:
+    """Mutants of a file by what became of them."""
+    meta = WORK / "mutants" / ROOM / f"{module}.py.meta"
+    if not meta.is_file():
+        return Counter()
+    codes = json.loads(meta.read_text("utf-8"))["exit_code_by_key"].values()
+    return Counter(_verdict(code) for code in codes)
+
+
+def _verdict(code: int | None) -> str:
+    if code in UNTESTED:
+        return "untested"
+    if code in TIMED_OUT:
+        return "timeout"
+    return NOTICED.get(code, "crashed")
+
+
+def report(names: list[str]) -> float:
+    """Print what was found; returns the part of the decided mutants that was noticed."""
+    columns = ("killed", "survived", "timeout", "untested", "crashed", "unchecked")
+    line = "{:<14}" + "{:>10}" * len(columns) + "{:>8}"
+    sys.stdout.write(line.format("file", *columns, "ratio") + "\n")
+    total: Counter[str] = Counter()
+    for name in names:
+        found = verdicts(name)
+        total += found
+        if found:
+            ratio = f"{noticed(found):.1%}"
+            sys.stdout.write(line.format(name, *(found[each] for each in columns), ratio) + "\n")
+    ratio = noticed(total)
+    sys.stdout.write(line.format("all", *(total[each] for each in columns), f"{ratio:.1%}") + "\n")
+    sys.stdout.write(
+        f"{total['killed']} of {total.total() - total['unchecked']} decided mutants were killed; "
+        "those that ran out of time count as not killed\n"
+    )
+    return ratio
+
+
+def noticed(found: Counter[str]) -> float:
+    """Killed ones of those that were decided; 0 of none."""
+    return found["killed"] / max(1, found.total() - found["unchecked"])
+
+
+def main() -> int:
+    """Mutate for as long as allowed; 1: tests notice too little."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="*", help="only these, such as admission")
+    parser.add_argument("--minutes", type=float, default=60.0, help="most that this may take")
+    arguments = parser.parse_args()
+    prepare()
+    end = time.monotonic() + 60 * arguments.minutes
+    names = arguments.files or modules()
+    for name in sorted(
+        names, key=lambda name: verdicts(name)["unchecked"] == 0 < len(verdicts(name))
+    ):
+        if end - time.monotonic() < 1 or not mutate(name, end - time.monotonic()):
+            sys.stdout.write("time is over; run again to go on\n")
+            break
+    return 0 if report(modules()) >= LEAST else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
