@@ -1,7 +1,7 @@
 """Changes the scheduler in thousands of small ways, and counts how many its tests notice.
 
-Works file by file on a copy in build/mutation, and goes on where it stopped: whatever is decided
-stays decided until the function, or its tests, change. A mutant that ran out of time is counted by
+Works on a copy in build/mutation, and goes on where it stopped: what is decided stays decided until
+the function changes. A mutant that ran out of time is counted by
 itself and never as noticed: a busy machine makes any test slow.
 
     python tests/tools/mutation.py --minutes 30 [FILE …]
@@ -13,15 +13,16 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 WORK: Final = ROOT / "build" / "mutation" / "work"
+LOG: Final = WORK.with_name("mutmut.log")
 ROOM: Final = "src/khulasa_server/scheduling"
 LEAST: Final = 0.85
 """Part of the mutants that tests must notice."""
@@ -66,26 +67,28 @@ def modules() -> list[str]:
     return sorted(path.stem for path in (WORK / ROOM).glob("*.py") if path.stem != "__init__")
 
 
-def mutate(module: str, seconds: float) -> bool:
-    """Decide the mutants of one file; False: time ran out first."""
-    command = [Path(sys.executable).with_name("mutmut"), "run", "--max-children", "2"]
-    pattern = f"khulasa_server.scheduling.{module}.*"
+def mutate(files: list[str], seconds: float) -> bool:
+    """Decide the mutants that are not decided yet, or all of some files; False: time ran out."""
+    tool = str(Path(sys.executable).with_name("mutmut"))
+    patterns = [f"khulasa_server.scheduling.{name}.*" for name in files]
     environment = {**os.environ, "PYTHONPATH": "proto", "OMP_NUM_THREADS": "1"}
-    with (WORK / f"{module}.log").open("w", encoding="utf-8") as log:
+    with LOG.open("w", encoding="utf-8") as log:
+        running = subprocess.Popen(
+            [tool, "run", "--max-children", "2", *patterns],
+            cwd=WORK,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
-            done = subprocess.run(
-                [*command, pattern],
-                cwd=WORK,
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                timeout=seconds,
-                check=False,
-            )
+            status = running.wait(seconds)
         except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
             return False
-    if done.returncode and "nothing matches" not in Path(log.name).read_text("utf-8"):
-        raise SystemExit(f"mutmut failed on {module}.py: see {log.name}")
+    if status:
+        raise SystemExit(f"mutmut failed: see {LOG}")
     return True
 
 
@@ -116,15 +119,15 @@ def report(names: list[str]) -> float:
         found = verdicts(name)
         total += found
         if found:
-            ratio = f"{noticed(found):.1%}"
-            sys.stdout.write(line.format(name, *(found[each] for each in columns), ratio) + "\n")
-    ratio = noticed(total)
-    sys.stdout.write(line.format("all", *(total[each] for each in columns), f"{ratio:.1%}") + "\n")
+            figures = [*(found[each] for each in columns), f"{noticed(found):.1%}"]
+            sys.stdout.write(line.format(name, *figures) + "\n")
+    figures = [*(total[each] for each in columns), f"{noticed(total):.1%}"]
+    sys.stdout.write(line.format("all", *figures) + "\n")
     sys.stdout.write(
         f"{total['killed']} of {total.total() - total['unchecked']} decided mutants were killed; "
         "those that ran out of time count as not killed\n"
     )
-    return ratio
+    return noticed(total)
 
 
 def noticed(found: Counter[str]) -> float:
@@ -135,18 +138,12 @@ def noticed(found: Counter[str]) -> float:
 def main() -> int:
     """Mutate for as long as allowed; 1: tests notice too little."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", help="only these, such as admission")
+    parser.add_argument("files", nargs="*", help="decide these anew, such as admission")
     parser.add_argument("--minutes", type=float, default=60.0, help="most that this may take")
     arguments = parser.parse_args()
     prepare()
-    end = time.monotonic() + 60 * arguments.minutes
-    names = arguments.files or modules()
-    for name in sorted(
-        names, key=lambda name: verdicts(name)["unchecked"] == 0 < len(verdicts(name))
-    ):
-        if end - time.monotonic() < 1 or not mutate(name, end - time.monotonic()):
-            sys.stdout.write("time is over; run again to go on\n")
-            break
+    if not mutate(arguments.files, 60 * arguments.minutes):
+        sys.stdout.write("time is over; run again to go on\n")
     return 0 if report(modules()) >= LEAST else 1
 
 
