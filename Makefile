@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread for whatever brings OpenMP: two of them on a busy core are 20 times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check unit parity faults bench scaling image-proof proto bundles format lint clean
+.PHONY: help demo test check unit parity faults bench mutation scaling image-proof proto bundles format lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -74,6 +74,18 @@ fidelity: $(VENV)/developed ## Measure false alarms and detection of every check
 scaling: $(PARITY)/installed ## Simulate how the service scales, after make bench
 	@$(PARITY)/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[bench]'
 	@$(PARITY)/bin/python -m tests.load.simulate
+
+MUTATION := build/mutation
+$(MUTATION)/installed: $(PACKAGES)
+	@test -n "$(PYTHON)" || { echo "khulasa needs Python 3.11 or newer" >&2; exit 1; }
+	@echo "installing what mutates into $(MUTATION) …"
+	@$(PYTHON) -m venv $(MUTATION)
+	@$(MUTATION)/bin/python -m pip --disable-pip-version-check --quiet install --editable ./proto --editable './clients/python[cli]' --editable '.[dev,mutation]'
+	@touch $@
+
+MINUTES ?= 60
+mutation: $(MUTATION)/installed ## Count how many small changes of the scheduler its tests notice; goes on where it stopped
+	@$(MUTATION)/bin/python tests/tools/mutation.py --minutes $(MINUTES)
 
 parity: $(PARITY)/installed ## Compare with transformers as the reference (installs torch)
 	@$(PARITY)/bin/python -m pytest tests/parity --numprocesses 0
