@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.request import urlopen
 
 import grpc
 import pytest
@@ -23,6 +25,7 @@ from khulasa.v1 import (
     translation_pb2,
     translation_pb2_grpc,
 )
+from khulasa_server.engines.threads import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -182,3 +185,37 @@ async def test_golden_outputs_hold_on_other_processors(tmp_path: Path, isa: str)
         async with grpc.aio.insecure_channel(running.serving["grpc"]) as channel:
             (translation,) = (await translate(channel, "كيف حالك اليوم؟")).translations
         assert_english(translation.text)
+
+
+def calibrated(running: Running) -> dict[str, Any]:
+    """The line about threads, once it is there."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for line in running.log.read_text("utf-8").splitlines():
+            event: dict[str, Any] = json.loads(line)
+            if event["event"] == "threads_calibrated":
+                return event
+        time.sleep(0.1)
+    raise AssertionError(running.log.read_text("utf-8"))
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="one usable core leaves no choice of threads")
+def test_threads_are_calibrated_after_serving_and_remembered(tmp_path: Path) -> None:
+    """The first process measures and writes a file; the second takes the choice from there."""
+    path = tmp_path / "calibration.json"
+    settings = {
+        "KHULASA_MODELS": "demo-mt5-ar-summary",
+        "KHULASA_CALIBRATION_FILE": str(path),
+    }
+    lines = []
+    for start in ("first", "second"):
+        with started(tmp_path / start, **settings) as running:
+            lines.append(calibrated(running))
+            with urlopen(f"http://{running.serving['metrics']}/metrics", timeout=10) as answer:
+                metrics = answer.read().decode()
+        source = lines[-1]["source"]
+        assert f'reason="{source}"' in metrics.split("khulasa_engine_threads{")[1].split("}")[0]
+    assert [line["source"] for line in lines] == ["calibrated", "file"]
+    first, second = ({k: line[k] for k in ("threads", "lone_threads", "reason")} for line in lines)
+    assert first == second
+    assert len(json.loads(path.read_text("utf-8"))) == 1

@@ -8,6 +8,7 @@ needs nothing but this module and a virtual clock.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from khulasa_server.errors import ServiceError
@@ -219,14 +220,17 @@ class SchedulerCore:
                     self._desk.started(waiter, now)
         return work
 
-    def next_event(self) -> float | None:
-        """When a deadline passes, an engine may be rebuilt, or a call hangs; None: nothing does."""
+    def next_event(self, after: float = -math.inf) -> float | None:
+        """When a deadline passes, an engine may be rebuilt, or a call hangs; None: nothing does.
+
+        What was due by `after`, and still waits, waits for a slot and not for a time.
+        """
         events = (
             self._desk.next_deadline(),
             self._dispatcher.recovery.next_rebuild(),
             self._dispatcher.next_stall(),
         )
-        return min((event for event in events if event is not None), default=None)
+        return min((event for event in events if event is not None and event > after), default=None)
 
     def completed(
         self, batch: Batch, generations: Sequence[Generation], seconds: float, now: float

@@ -286,15 +286,15 @@ class Scheduler:
         self._core.expire(now)
         while (work := self._core.next_work(now)) is not None:
             self._run(work)
-        self._set_timer()
+        self._set_timer(now)
         self._notify()
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, now: float) -> None:
         """Wake up at the next deadline, however long no engine reports."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        event = self._core.next_event()
+        event = self._core.next_event(now)
         if event is not None:
             delay = max(0.0, event - self._clock())
             self._timer = asyncio.get_running_loop().call_later(delay, self._wake)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from khulasa_server.engines.base import GenerationOptions
+from khulasa_server.engines.base import EngineError, GenerationOptions
+from khulasa_server.errors import UnavailableError
 from khulasa_server.scheduling import ModelProfile, Stage
 from khulasa_server.scheduling.lone import KNOWN_AFTER
 
@@ -28,7 +29,8 @@ async def ask(scheduler: Scheduler, text: str) -> Completion:
     """One segment in a request of its own."""
     stage = Stage("m", len(text), 1)
     with scheduler.admit([stage], deadline=time.monotonic() + 30) as ticket:
-        return await ticket.submit("m", tuple(text.split()), GREEDY, order=0)
+        async with asyncio.timeout(10):
+            return await ticket.submit("m", tuple(text.split()), GREEDY, order=0)
 
 
 async def test_slots_come_free_for_who_waits(
@@ -87,6 +89,60 @@ async def test_idle_slots_are_taken_once_nobody_was_there_for_a_while(
     assert scheduler.statistics().running == 2
     scheduler.slots.let_go(2)
     await scheduler.close()
+
+
+async def test_whoever_comes_and_goes_begins_the_wait_anew(
+    make_scheduler: Callable[..., Scheduler], engine: GateEngine
+) -> None:
+    """Idle means that nobody was there for all of the time asked for."""
+    scheduler = make_scheduler(slots=2)
+    scheduler.add_model("m", engine, PROFILE)
+    began = time.monotonic()
+    await scheduler.slots.take_when_idle(2, 0.1)
+    assert time.monotonic() - began >= 0.1
+    scheduler.slots.let_go(2)
+    taking = asyncio.create_task(scheduler.slots.take_when_idle(2, 0.2))
+    await asyncio.sleep(0.1)
+    came = time.monotonic()
+    await ask(scheduler, "one")
+    await asyncio.wait_for(taking, 10)
+    assert time.monotonic() - came >= 0.2
+    scheduler.slots.let_go(2)
+    await scheduler.close()
+
+
+async def test_a_rebuild_that_waits_for_a_slot_lets_the_loop_rest(
+    make_scheduler: Callable[..., Scheduler], engine: GateEngine, make_engine: type[GateEngine]
+) -> None:
+    """Its time has come and every slot is taken: a free slot wakes it, not a timer without end."""
+    scheduler = make_scheduler(slots=1)
+    engine.broken = True
+    scheduler.add_model("m", engine, PROFILE, probe=fail, rebuild=make_engine)
+    with pytest.raises(UnavailableError):
+        await ask(scheduler, "one")
+    assert scheduler.slots.hold(1)
+    await asyncio.sleep(1.2)
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+
+    dispatch = scheduler._dispatch  # noqa: SLF001 - its calls are what is counted
+    scheduler._dispatch = lambda: (turn(), dispatch())[1]  # type: ignore[method-assign]  # noqa: SLF001
+    await asyncio.sleep(0.2)
+    assert turns <= 2
+    scheduler.slots.let_go(1)
+    async with asyncio.timeout(10):
+        while not scheduler.statistics().lanes["m"].serving:
+            await scheduler.change()
+    await scheduler.close()
+
+
+def fail(engine: GateEngine) -> None:
+    """A golden input on an engine that may be broken."""
+    if engine.broken:
+        raise EngineError("broken")
 
 
 async def test_an_exchanged_engine_takes_the_next_batch(
