@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -84,9 +85,12 @@ def mutate(files: list[str], seconds: float) -> bool:
         try:
             status = running.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(running.pid, signal.SIGKILL)
-            running.wait()
             return False
+        finally:
+            # Its workers too, and also when this process is told to end.
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
     if status:
         raise SystemExit(f"mutmut failed: see {LOG}")
     return True
@@ -141,6 +145,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", help="decide these anew, such as admission")
     parser.add_argument("--minutes", type=float, default=60.0, help="most that this may take")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("mutation was ended"))
     prepare()
     if not mutate(arguments.files, 60 * arguments.minutes):
         sys.stdout.write("time is over; run again to go on\n")
