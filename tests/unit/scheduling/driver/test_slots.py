@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.unit.scheduling.driver.conftest import GateEngine
 
+    from khulasa_server.engines.base import Engine
     from khulasa_server.scheduling import Completion, Scheduler
 
 PROFILE = ModelProfile("d", "t")
@@ -112,7 +113,10 @@ async def test_whoever_comes_and_goes_begins_the_wait_anew(
 
 
 async def test_a_rebuild_that_waits_for_a_slot_lets_the_loop_rest(
-    make_scheduler: Callable[..., Scheduler], engine: GateEngine, make_engine: type[GateEngine]
+    make_scheduler: Callable[..., Scheduler],
+    engine: GateEngine,
+    make_engine: type[GateEngine],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its time has come and every slot is taken: a free slot wakes it, not a timer without end."""
     scheduler = make_scheduler(slots=1)
@@ -124,12 +128,14 @@ async def test_a_rebuild_that_waits_for_a_slot_lets_the_loop_rest(
     await asyncio.sleep(1.2)
     turns = 0
 
+    dispatch = scheduler._dispatch  # noqa: SLF001 - its calls are what is counted
+
     def turn() -> None:
         nonlocal turns
         turns += 1
+        dispatch()
 
-    dispatch = scheduler._dispatch  # noqa: SLF001 - its calls are what is counted
-    scheduler._dispatch = lambda: (turn(), dispatch())[1]  # type: ignore[method-assign]  # noqa: SLF001
+    monkeypatch.setattr(scheduler, "_dispatch", turn)
     await asyncio.sleep(0.2)
     assert turns <= 2
     scheduler.slots.let_go(1)
@@ -139,9 +145,9 @@ async def test_a_rebuild_that_waits_for_a_slot_lets_the_loop_rest(
     await scheduler.close()
 
 
-def fail(engine: GateEngine) -> None:
+def fail(engine: Engine) -> None:
     """A golden input on an engine that may be broken."""
-    if engine.broken:
+    if engine.generate([("golden",)], GREEDY)[0].text != "GOLDEN":
         raise EngineError("broken")
 
 
