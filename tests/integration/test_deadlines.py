@@ -92,6 +92,28 @@ async def test_a_deadline_that_cannot_be_met_is_refused_at_once(service: Service
     await service.assert_well()
 
 
+async def test_all_levels_of_a_summary_must_fit_the_deadline(
+    script: Scripted, serve: Serve
+) -> None:
+    """HIERARCHICAL counts the runs of all levels before the first, and never becomes a LEAD."""
+    engines: Any = script()
+    async with serve() as service:
+
+        def summary(strategy: Any) -> Any:  # noqa: ANN401 - an enum's value, a call
+            request = summarization_pb2.SummarizeRequest(text=LONG, long_document_strategy=strategy)
+            return service.summarization.Summarize(request, timeout=2)
+
+        hierarchical = summary(summarization_pb2.LONG_DOCUMENT_STRATEGY_HIERARCHICAL)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await hierarchical
+        fault = service.fault_of(caught.value)
+        assert fault.reason == "DEADLINE_UNREACHABLE"
+        assert float(fault.metadata["needed_seconds"]) > 2
+        assert not engines["demo-mt5-ar-summary"].calls
+        lead = await summary(summarization_pb2.LONG_DOCUMENT_STRATEGY_LEAD)
+        assert 0 < lead.summary.coverage < 1
+
+
 @pytest.mark.parametrize("priority", [common_pb2.PRIORITY_INTERACTIVE, common_pb2.PRIORITY_BULK])
 async def test_overload_is_refused_with_a_time_to_come_back(
     script: Scripted, serve: Serve, gate: Gate, priority: common_pb2.Priority.ValueType
