@@ -36,7 +36,7 @@ def find_length(
     unfinished = bool(_FINISHED.search(source)) and not _FINISHED.search(output)
     shortest = band.shortest_unfinished if unfinished else band.shortest
     if pair in HALVED and length >= THRESHOLDS.half_source:
-        short = is_half(bare, output) or (unfinished and deviation < shortest)
+        short = (deviation < 0 and is_half(bare, output)) or (unfinished and deviation < shortest)
     else:
         short = deviation < shortest
     if not short and deviation <= band.longest:
