@@ -153,7 +153,12 @@ def test_retries_cover_what_can_be_repeated() -> None:
     config = str(dict(Connection(address="x").options())["grpc.service_config"])
     assert "Bulk" not in config
     assert "Health" not in config
-    assert RETRY_POLICY["retryableStatusCodes"] == ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]
+    # The last is what a call gets that no handler saw.
+    assert RETRY_POLICY["retryableStatusCodes"] == [
+        "UNAVAILABLE",
+        "RESOURCE_EXHAUSTED",
+        "CANCELLED",
+    ]
     assert "round_robin" not in config
 
 
