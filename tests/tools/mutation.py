@@ -51,16 +51,26 @@ TIMED_OUT: Final = {24, -24, 36, 152, 255}
 def prepare() -> None:
     """Copy what is mutated and what tests it; decisions of earlier runs stay."""
     WORK.mkdir(parents=True, exist_ok=True)
-    for source, target in (
-        ("server/khulasa_server", "src/khulasa_server"),
-        ("tests", "tests"),
-        ("proto", "proto"),
-    ):
-        shutil.rmtree(WORK / target, ignore_errors=True)
-        ignored = shutil.ignore_patterns("__pycache__", "data", "load", "parity", "chart", "tools")
-        shutil.copytree(ROOT / source, WORK / target, ignore=ignored)
+    mirror(ROOT / "server" / "khulasa_server", WORK / "src" / "khulasa_server")
+    mirror(ROOT / "tests" / "unit", WORK / "tests" / "unit")
+    mirror(ROOT / "proto", WORK / "proto")
+    shutil.copyfile(ROOT / "tests" / "conftest.py", WORK / "tests" / "conftest.py")
     settings = (ROOT / "pyproject.toml").read_text("utf-8")
     (WORK / "pyproject.toml").write_text(settings + CONFIG, "utf-8")
+
+
+def mirror(source: Path, target: Path) -> None:
+    """Make `target` equal to `source`; only what differs gets a new time, which mutmut reads."""
+    wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
+    wanted = {path for path in wanted if "__pycache__" not in path.parts}
+    there = {path.relative_to(target) for path in target.rglob("*") if path.is_file()}
+    for path in there - wanted:
+        (target / path).unlink()
+    for path in wanted:
+        content = (source / path).read_bytes()
+        if path not in there or (target / path).read_bytes() != content:
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            (target / path).write_bytes(content)
 
 
 def modules() -> list[str]:
