@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import regex
@@ -9,6 +10,7 @@ import regex
 from khulasa_server.guards.findings import Kind
 from khulasa_server.tasks.planning import Planned, plan_part
 from khulasa_server.text import verbatim
+from khulasa_server.text.assembly import assemble
 from khulasa_server.text.normalization import normalize
 from khulasa_server.text.scripts import has_letters_of
 from khulasa_server.text.spans import Span
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 # Digits with what belongs to them: `٣٫٥٪`, `$5`, `9:30`, `12/5/2010`.
 _NUMERAL = regex.compile(r"[$€£¥%٪]?\d+(?:[.,:/٫٬-]\d+)*[%٪]?")
+_DIGIT = regex.compile(r"\d")
 _LATIN_MARKS: Final = str.maketrans("،؛؟", ",;?")
 _PERCENT_FIRST = regex.compile(r"%([\d.,]+)")
 _OPENING: Final = {"(": ")", "[": "]", "{": "}", "«": "»", "“": "”"}
@@ -77,6 +80,17 @@ def as_part(source: str, span: Span, output: str) -> str:
     if is_first or output.partition(" ")[0] not in _NO_NAMES:
         return output
     return output[:1].lower() + output[1:]
+
+
+def joined(source: str, parts: Sequence[Planned], texts: Sequence[str]) -> str:
+    """The outputs of all parts where the parts were; a numeral never touches the word beside it."""
+    whole = assemble(source, [part.span for part in parts], texts)
+    text = whole.text
+    for one, other in reversed(list(pairwise(whole.targets))):
+        touching = text[one.end - 1 : one.end] + text[other.start : other.start + 1]
+        if one.end == other.start and touching.isalnum() and _DIGIT.search(touching):
+            text = f"{text[: one.end]} {text[other.start :]}"
+    return text.strip()
 
 
 def _with_marks(source: str, apart: Iterable[Span]) -> Iterator[Span]:

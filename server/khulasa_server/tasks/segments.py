@@ -16,10 +16,9 @@ from khulasa_server.guards.judge import (
     needs_retry,
     severity,
 )
-from khulasa_server.tasks.parts import around, as_copied, as_part, find_lost
+from khulasa_server.tasks.parts import around, as_copied, as_part, find_lost, joined
 from khulasa_server.tasks.planning import Planned, plan_parts
 from khulasa_server.tasks.values import Outcome, Usage
-from khulasa_server.text.assembly import assemble
 from khulasa_server.text.spans import Span
 
 if TYPE_CHECKING:
@@ -178,7 +177,7 @@ class SegmentRunner:
             usage.count(completion, len(part.tokens or ()))
         outputs = dict(zip(map(id, running), completions, strict=True))
         texts = [_text(source, part, outputs.get(id(part)), self.route) for part in parts]
-        text = assemble(source, [part.span for part in parts], texts).text.strip()
+        text = joined(source, parts, texts)
         return self._judged(source, text, completions, usage)
 
     def _submit(
@@ -188,7 +187,7 @@ class SegmentRunner:
             most = output_limit(len(tokens), generation.max_output_tokens)
             generation = replace(generation, max_output_tokens=most)
         return self.ticket.submit(
-            self.route.model.lane,
+            self.route.model.name,
             tokens,
             generation,
             order=order,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from khulasa_server.guards.findings import Finding, Kind
-from khulasa_server.tasks.parts import around, as_copied, as_part, find_lost
+from khulasa_server.tasks.parts import around, as_copied, as_part, find_lost, joined
 from khulasa_server.tasks.routing import route_translation
 from khulasa_server.tasks.values import Options
 from khulasa_server.text import verbatim
@@ -57,6 +57,14 @@ def test_lost_numerals_are_set_apart_without_their_words(route: Route) -> None:
     assert [span.of(source) for span in lost] == ["٪٣٫٥", "5"]
     assert as_copied("٪٣٫٥", route) == "3.5%"
     assert find_lost(source, [findings[0].resolve()]) == []
+
+
+def test_a_numeral_does_not_touch_a_word(route: Route) -> None:
+    """Where the source leaves out the space beside digits the output has one."""
+    source = "في عام2006م فاز😀فريق"
+    parts = around(source, [Span(6, 10), Span(15, 16)], route)
+    texts = ["in the year", "2006", "AD he won", "😀", "team"]
+    assert joined(source, parts, texts) == "in the year 2006 AD he won😀team"
 
 
 def test_one_lost_address_sets_all_apart() -> None:
