@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.unit.bundles.test_hub import COMMIT, REPOSITORY, FakeHub, Handler
+from tests.unit.bundles.hub.fake import COMMIT, REPOSITORY, FakeHub, Handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
