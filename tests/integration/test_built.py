@@ -12,7 +12,7 @@ from khulasa_server.bundles.building import shapes, synthesize
 from khulasa_server.bundles.building.build import Recorder, build
 from khulasa_server.bundles.building.describe import BuildOptions, Origin
 from khulasa_server.bundles.building.trimming import Keep
-from khulasa_server.bundles.manifest import Quantization
+from khulasa_server.bundles.manifest import MANIFEST_NAME, Quantization
 from khulasa_server.engines.base import GenerationOptions
 from khulasa_server.engines.ctranslate2 import CTranslate2Engine
 from khulasa_server.engines.proving import GREEDY
@@ -82,6 +82,25 @@ async def test_the_target_language_chooses_the_target_token(
             requested="ar→de",
             served="ar→en,fr",
         )
+
+
+async def test_a_model_that_scores_otherwise_is_refused_alone(
+    built: Callable[..., Bundle], serve: Serve
+) -> None:
+    """Every digest right and one golden score moved: the input is named, others serve."""
+    options = BuildOptions(name="moved", license="Apache-2.0", languages=("ar",))
+    bundle = built(TWO_TARGETS, options)
+    first, *others = bundle.manifest.golden
+    golden = (first.model_copy(update={"score": first.score + 0.15}), *others)
+    moved = bundle.manifest.model_copy(update={"golden": golden}).sealed()
+    (bundle.path / MANIFEST_NAME).write_text(moved.to_json(), "utf-8")
+    models = (str(bundle.path), "demo-mt5-ar-summary")
+    async with serve(engine="ctranslate2", models=models) as service:
+        model = (await service.models.GetModel(model_pb2.GetModelRequest(name="moved"))).model
+        assert model.state == model_pb2.MODEL_STATE_FAILED
+        assert f"the score of {first.input!r} moved by -0.15" in model.state_detail
+        request = summarization_pb2.SummarizeRequest(text=SENTENCE, options=OPTIONS)
+        assert (await service.summarization.Summarize(request, timeout=60)).summary.text
 
 
 async def test_a_trimmed_bundle_serves_only_what_it_kept(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from khulasa_server.bundles.building.trimming import Keep
 from khulasa_server.bundles.errors import (
     BuildError,
     CheckpointError,
+    DiskFullError,
     OutputExistsError,
     ToolMissingError,
 )
@@ -150,6 +152,20 @@ def test_an_existing_output_is_not_touched(
     with pytest.raises(OutputExistsError, match="exists already"):
         make_bundle(checkpoints["marian"], tmp_path / "bundle")
     assert (tmp_path / "bundle" / "mine").read_text("utf-8") == "precious"
+
+
+def test_a_full_disk_is_told_before_anything_is_converted(
+    checkpoints: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_bundle: Callable[..., Bundle],
+) -> None:
+    """Room is compared with what the weights will take; nothing is left behind."""
+    usage = shutil.disk_usage("/")._replace(free=1_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(DiskFullError, match=r"needs up to [\d,]{5,} bytes .* room for 1,000"):
+        make_bundle(checkpoints["marian"], tmp_path / "out" / "bundle")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("family", FAMILIES)
