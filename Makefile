@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread for whatever brings OpenMP: two of them on a busy core are 20 times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check unit parity faults bench mutation scaling image-proof proto bundles format lint clean
+.PHONY: help demo test check unit parity faults bench mutation scaling picture image-proof proto bundles format lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,7 +51,8 @@ check: $(VENV)/developed
 
 unit: $(VENV)/developed
 	@$(BIN)/python tests/tools/install_prometheus.py
-	@$(BIN)/python tests/tools/install_helm.py
+	@$(BIN)/python -m tests.tools.install_helm
+	@$(BIN)/python -m tests.tools.install_chromium
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 PARITY := build/parity
@@ -86,6 +87,9 @@ $(MUTATION)/installed: $(PACKAGES)
 MINUTES ?= 60
 mutation: $(MUTATION)/installed ## Count how many small changes of the scheduler its tests notice; goes on where it stopped
 	@$(MUTATION)/bin/python tests/tools/mutation.py --minutes $(MINUTES)
+picture: $(VENV)/developed ## Draw the README's picture of a report with the embedded models
+	@$(BIN)/python -m tests.tools.install_chromium
+	@$(BIN)/python -m tests.e2e.picture
 
 parity: $(PARITY)/installed ## Compare with transformers as the reference (installs torch)
 	@$(PARITY)/bin/python -m pytest tests/parity --numprocesses 0

@@ -26,7 +26,7 @@ def helm() -> Helm:
     unpacked = ROOT / "build" / "tools" / "helm" / "helm"
     found = str(unpacked) if unpacked.is_file() else shutil.which("helm")
     if not found:
-        pytest.skip("helm is missing: run tests/tools/install_helm.py")
+        pytest.skip("helm is missing: run python -m tests.tools.install_helm")
     return Helm(found)
 
 
@@ -36,7 +36,7 @@ def tools(helm: Helm) -> Path:
     beside = Path(helm.binary).parent / "kubectl"
     found = str(beside) if beside.is_file() else shutil.which("kubectl")
     if not found:
-        pytest.skip("kubectl is missing: run tests/tools/install_helm.py")
+        pytest.skip("kubectl is missing: run python -m tests.tools.install_helm")
     return Path(found).parent
 
 
