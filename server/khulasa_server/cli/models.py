@@ -14,6 +14,7 @@ from khulasa_server.bundles.building import synthesize
 from khulasa_server.bundles.building.shapes import SHAPES
 from khulasa_server.bundles.errors import EvaluationError
 from khulasa_server.cli import building, tables
+from khulasa_server.cli import report as report_page
 from khulasa_server.cli.faults import FAULTS, fail, open_engine
 from khulasa_server.engines.base import GenerationOptions
 from khulasa_server.engines.proving import GREEDY
@@ -164,3 +165,6 @@ def synthesize_command(
     except FAULTS as error:
         fail(error)
     typer.echo(f"{output}: random weights; only figures at a fixed length mean anything")
+
+
+app.command("report")(report_page.command)
