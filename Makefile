@@ -87,6 +87,7 @@ $(MUTATION)/installed: $(PACKAGES)
 MINUTES ?= 60
 mutation: $(MUTATION)/installed ## Count how many small changes of the scheduler its tests notice; goes on where it stopped
 	@$(MUTATION)/bin/python tests/tools/mutation.py --minutes $(MINUTES)
+
 picture: $(VENV)/developed ## Draw the README's picture of a report with the embedded models
 	@$(BIN)/python -m tests.tools.install_chromium
 	@$(BIN)/python -m tests.e2e.picture
