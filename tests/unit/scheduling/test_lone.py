@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from khulasa_server.engines.base import EngineError
+from khulasa_server.errors import UnavailableError
 from khulasa_server.scheduling import Priority
 from khulasa_server.scheduling.lone import GIVEN_UP, KNOWN_AFTER, Lone
 from khulasa_server.scheduling.work import Batch, Probe, Rebuild
@@ -291,3 +292,20 @@ def test_idle_is_when_nobody_is_there(bench: Bench) -> None:
     bench.core.hold(1)
     seen.append(bench.core.idle)
     assert seen == [True, False, True, False]
+
+
+def test_what_fails_alone_on_a_fallen_model_is_told_so(make_bench: type[Bench]) -> None:
+    """The usual engine fell meanwhile: there is none to run it on once more."""
+    bench = make_bench(slots=3, cache_bytes=0)
+    for _ in range(KNOWN_AFTER):
+        bench.alone(SHORT)
+        bench.run()
+    bench.core.widen("m", 2, 1.5)
+    told = bench.alone(LONG)
+    lone = bench.batch()
+    bench.alone("☠")
+    bench.end(bench.batch())
+    bench.end(bench.work(), sound=False)
+    bench.core.failed(lone, EngineError("fell, too"), bench.now)
+    assert isinstance(told.outcome, UnavailableError)
+    assert (bench.work(), bench.core.running) == (None, 0)
