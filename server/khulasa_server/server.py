@@ -102,10 +102,9 @@ class Server:
         # From the first call on they are known, and not ready.
         with _naming("models"):
             self._fleet.register(self._bundles)
-        directories = {bundle.manifest.name: bundle.path for bundle in self._bundles}
         self._tuner = Tuner(self._fleet, settings.calibration_file)
         self._replacing = Replacing(self._fleet, self._untuned)
-        self._reloads = Reloads(self.catalog, self._replacing, directories)
+        self._reloads = Reloads(self.catalog, self._replacing, self._bundles)
         self._gate = Gate(_bounds(settings), self._clock, asyncio.Event())
         self._security = Security(settings, self.metrics.certificate_expires)
         endpoint = settings.otlp_endpoint

@@ -10,7 +10,7 @@ from khulasa_server.bundles import store
 from khulasa_server.bundles.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from khulasa_server.bundles.store import Bundle, Identity
@@ -30,17 +30,26 @@ class Reloads:
     Args:
         catalog: the models.
         replacing: replaces one.
-        directories: where each model's bundle is, by its name.
+        bundles: what each model is loaded from; whatever is there later instead is another one.
     """
 
-    def __init__(
-        self, catalog: Catalog, replacing: Replacing, directories: Mapping[str, Path]
-    ) -> None:
+    def __init__(self, catalog: Catalog, replacing: Replacing, bundles: Iterable[Bundle]) -> None:
         self._catalog = catalog
         self._replacing = replacing
-        self._directories = directories
+        self._directories: dict[str, Path] = {}
         self._asked = asyncio.Event()
         self._seen: dict[str, Identity] = {}
+        for bundle in bundles:
+            self._directories[bundle.manifest.name] = bundle.path
+            self._recognize(bundle)
+
+    def _recognize(self, bundle: Bundle) -> None:
+        """Take note which directory it is, unless another one was put there since it was read."""
+        identity = store.identity(bundle.path)
+        with suppress(BundleError):
+            now = store.load(store.pinned(bundle.path))
+            if identity is not None and now.manifest.digest == bundle.manifest.digest:
+                self._seen[bundle.manifest.name] = identity
 
     def ask(self) -> None:
         """Look at every bundle soon; asking again before that changes nothing."""
