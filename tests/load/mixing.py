@@ -25,7 +25,7 @@ IN_FLIGHT: Final = 256
 
 def mixed(bench: Bench) -> None:
     """`mixed_length_ratio` and the latencies beside it."""
-    texts = mixed_lengths(bench.size(1500, 300), tokenizer(embedded(TRANSLATOR)))
+    texts = mixed_lengths(bench.size(1024, 300), tokenizer(embedded(TRANSLATOR)))
     calls = tuple(Call((text,)) for text in texts)
     settings = {"MODELS": TRANSLATOR, "QUEUE_SECONDS": "120"}
     with ExitStack() as stack:
@@ -37,7 +37,7 @@ def mixed(bench: Bench) -> None:
             sides = (ours, fifo) if run % 2 else (fifo, ours)
             rates = {id(side): _closed_rate(side, calls) for side in sides}
             bench.add("mixed_length_ratio", rates[id(ours)] / rates[id(fifo)])
-            rate, seconds = OPEN_LOAD * rates[id(fifo)], bench.size(20, 4)
+            rate, seconds = OPEN_LOAD * rates[id(fifo)], bench.size(12, 4)
             tails = {id(side): _tail(side, calls, rate, seconds, run) for side in sides}
             bench.add("mixed_length_p99_seconds", tails[id(ours)])
             bench.add("mixed_length_p99_ratio", tails[id(ours)] / tails[id(fifo)])
@@ -98,7 +98,7 @@ class _Work:
 
 def overload(bench: Bench) -> None:
     """`overload_goodput_ratio_*`, `late_work_ratio`, `refusal_ms_p99`."""
-    work = _requests(bench.size(800, 200), tokenizer(embedded(TRANSLATOR)))
+    work = _requests(bench.size(600, 200), tokenizer(embedded(TRANSLATOR)))
     flags = ("--batch-seconds", str(BATCH_SECONDS))
     for run in bench.each_run("overload"):
         with server(*flags, settings={"MODELS": TRANSLATOR}) as running:
@@ -109,7 +109,7 @@ def overload(bench: Bench) -> None:
             before = running.memory_mb("VmRSS")
             late = []
             for name, factor in LOADS.items():
-                offer = _Offer(work, factor * capacity, float(bench.size(24, 8)), seed=run)
+                offer = _Offer(work, factor * capacity, float(bench.size(16, 8)), seed=run)
                 wasted = offer.send_to(running)
                 bench.add(f"overload_goodput_ratio_{name}", offer.good / offer.possible(capacity))
                 late.append(wasted)

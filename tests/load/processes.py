@@ -176,6 +176,8 @@ def _running(
 
 def _settings(chosen: Mapping[str, str]) -> dict[str, str]:
     common = {
+        # As is best for volume on 2 cores; the search for it would run into what is measured.
+        "THREADS": f"{len(os.sched_getaffinity(0))}x1",
         "LISTEN": "127.0.0.1:0",
         "METRICS_LISTEN": "127.0.0.1:0",
         "DRAIN_DELAY": "0",

@@ -19,8 +19,8 @@ from tests.load.scenario import (
     bare_seconds,
 )
 from tests.load.standins import StandIns, stand_ins
-from tests.load.texts import documents, sentences, tokenizer
-from tests.load.throughput import PATIENT
+from tests.load.texts import documents, tokenizer
+from tests.load.throughput import PATIENT, as_long_as_their_outputs
 
 from khulasa_server.bundles import store
 
@@ -39,7 +39,7 @@ FIXED: Final = "random weights of the production shape, guards off, fixed length
 def summary(bench: Bench) -> None:
     """`summary_ratio`."""
     models = stand_ins()
-    texts = _documents(models, bench.size(8, 2))
+    texts = _documents(models, bench.size(6, 2))
     with server(
         "--unguarded", settings={"MODELS": str(models.summarizer_bundle), **PATIENT}
     ) as served:
@@ -94,7 +94,7 @@ def _reference(models: StandIns, texts: Sequence[str], *, threads: int) -> float
 def two_models(bench: Bench) -> None:
     """`two_model_ratio`."""
     models = stand_ins()
-    calls = _mixed(models, bench.size(16, 2), bench.size(256, 32))
+    calls = _mixed(models, bench.size(8, 2), bench.size(128, 32))
     directories = {path.name: path for path in (models.translator_bundle, models.summarizer_bundle)}
     best: dict[str, int] = {}
     for _ in bench.each_run("two models"):
@@ -112,7 +112,10 @@ def two_models(bench: Bench) -> None:
 def _mixed(models: StandIns, summaries: int, translations: int) -> tuple[Call, ...]:
     """Summaries with their translation, spread evenly among translations of a sentence."""
     texts = _documents(models, summaries)
-    plain = [Call((text,), max_output_tokens=OUTPUT_TOKENS) for text in sentences(translations)]
+    plain = [
+        Call((text,), max_output_tokens=OUTPUT_TOKENS)
+        for text in as_long_as_their_outputs(models, translations)
+    ]
     every = translations // summaries
     mixed: list[Call] = []
     for i, text in enumerate(texts):

@@ -39,12 +39,18 @@ def _arabic(name: str) -> list[str]:
     return [line.split("\t")[0] for line in lines]
 
 
-def sentences(count: int, seed: int = 1) -> list[str]:
+def sentences(
+    count: int, seed: int = 1, wanted: Callable[[str], bool] = lambda _: True
+) -> list[str]:
     """News and everyday sentences in random order, each one segment; repeated if too few.
 
-    All 300 sentences of news are among the first 768.
+    Args:
+        count: how many.
+        seed: of their order.
+        wanted: which of them may be taken.
     """
-    single = [text for text in (*news(), *everyday()) if len(split(text, "ar")) == 1]
+    every = (*news(), *everyday())
+    single = [text for text in every if len(split(text, "ar")) == 1 and wanted(text)]
     chosen = list(islice(cycle(single), count))
     np.random.default_rng(seed).shuffle(chosen)
     return chosen
