@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread for whatever brings OpenMP: two of them on a busy core are 20 times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check unit parity faults bench mutation scaling picture image-proof proto bundles format lint clean
+.PHONY: help demo test check unit parity faults bench scaling image-proof training proto bundles format lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,7 +60,7 @@ $(PARITY)/installed: pyproject.toml proto/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "khulasa needs Python 3.11 or newer" >&2; exit 1; }
 	@echo "installing the reference (torch, transformers) into $(PARITY) …"
 	@$(PYTHON) -m venv $(PARITY)
-	@$(PARITY)/bin/python -m pip --disable-pip-version-check --quiet install --editable ./proto --editable '.[convert,transformers,parity]'
+	@$(PARITY)/bin/python -m pip --disable-pip-version-check --quiet install --editable ./proto --editable '.[convert,transformers,training,parity]'
 	@touch $@
 
 bench: $(VENV)/developed $(PARITY)/installed ## Measure speed and memory as ratios; results in build/bench
@@ -98,6 +98,17 @@ parity: $(PARITY)/installed ## Compare with transformers as the reference (insta
 image-proof: $(VENV)/developed ## Run the Dockerfile's steps in chroots and serve from them (needs root)
 	@$(PIP) install --editable '.[image]'
 	@timeout 3600 $(BIN)/python -m tests.image.prove $(IMAGE_FLAGS)
+
+TRAINING := build/training
+$(TRAINING)/installed: pyproject.toml proto/pyproject.toml
+	@test -n "$(PYTHON)" || { echo "khulasa needs Python 3.11 or newer" >&2; exit 1; }
+	@echo "installing what training needs (torch, transformers) into $(TRAINING) …"
+	@$(PYTHON) -m venv $(TRAINING)
+	@$(TRAINING)/bin/python -m pip --disable-pip-version-check --quiet install --editable ./proto --editable '.[training]'
+	@touch $@
+
+training: $(TRAINING)/installed ## Train an embedded model: make training TRAIN="translator --help"
+	@$(TRAINING)/bin/python -m training $(TRAIN)
 
 proto: $(VENV)/developed ## Generate the code from proto/khulasa/v1
 	@$(BIN)/python proto/contract.py lint generate

@@ -1,0 +1,79 @@
+"""Documents are no longer than asked for, and begin with what is to be written."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training import documents
+from training.documents import END
+
+WORDS = ["رفض", "ساسة", "عراقيون", "اليوم", "مباحثات", "بين", "رئيس", "الوزراء", "في", "طهران"]
+VOCABULARY = 1000
+
+
+def seeded(seed: int) -> random.Random:
+    """The same numbers every time."""
+    return random.Random(seed)  # noqa: S311 - repeatable examples
+
+
+def encode(text: str) -> list[int]:
+    """A number of a word, two for its full stop."""
+    numbers = [300 + WORDS.index(word.strip(".")) for word in text.split() if word.strip(".")]
+    return [*numbers, 7, 8] if text.endswith(".") else numbers
+
+
+def text(seed: int, count: int) -> str:
+    """A sentence of some words, without its full stop."""
+    rng = seeded(seed)
+    return " ".join(rng.choice(WORDS) for _ in range(count))
+
+
+LIBRARY = documents.library(
+    [text(seed, 6) for seed in range(50)],
+    {
+        "tatoeba": [text(seed, 4) for seed in range(50)],
+        "xquad": [text(seed, 9) for seed in range(9)],
+    },
+    encode,
+    VOCABULARY,
+)
+
+
+@given(st.integers(), st.integers(2, 300))
+def test_document_begins_with_its_summary(seed: int, longest: int) -> None:
+    """Both end with the end of sequence; the summary is the document's beginning."""
+    drawn = LIBRARY.document(seeded(seed), longest)
+    if drawn is None:
+        return
+    read, written = drawn
+    assert read[-1] == written[-1] == END
+    assert len(read) <= longest
+    assert len(written) <= documents.LONGEST_SUMMARY + 1
+    assert read[: len(written) - 1] == written[:-1]
+    assert END not in read[:-1]
+
+
+def test_too_short_a_document_is_none() -> None:
+    """There is no room for a sentence in two pieces."""
+    assert LIBRARY.document(seeded(0), 2) is None
+
+
+def test_sentences_without_an_end_get_one() -> None:
+    """Quotes around a sentence go, marks that end it stay."""
+    assert documents.sentence(' "وصل الوزير" ') == "وصل الوزير."
+    assert documents.sentence("هل وصل؟") == "هل وصل؟"
+
+
+def test_sentences_of_unusual_length_are_left_out() -> None:
+    """One word is no sentence, and a hundred are no sentence either."""
+    library = documents.library([text(0, 1), text(1, 100), text(2, 5)], {}, encode, VOCABULARY)
+    assert [len(row) for stream in library.streams for row in stream] == [7]
+
+
+def test_source_that_is_missing_is_no_stream() -> None:
+    """Nothing is drawn from an empty text."""
+    assert len(LIBRARY.streams) == 2
+    assert all(LIBRARY.streams)
