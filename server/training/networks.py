@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import AutoConfig
 
 from training import batches
 
@@ -32,8 +33,11 @@ def load(family: Any, directory: Path, **settings: object) -> Any:  # noqa: ANN4
         directory: a checkpoint.
         settings: of its configuration, to be changed.
     """
+    config = AutoConfig.from_pretrained(directory)
+    # Given to `from_pretrained`, they would end in the generation config too.
+    config.update(settings)
     return family.from_pretrained(
-        directory, dtype=torch.float32, attn_implementation="eager", **settings
+        directory, config=config, dtype=torch.float32, attn_implementation="eager"
     )
 
 
