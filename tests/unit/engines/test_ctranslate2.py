@@ -383,9 +383,9 @@ def translate(engine: CTranslate2Engine, texts: Sequence[str]) -> list[Generatio
 
 def test_the_embedded_translator_translates(embedded: dict[str, CTranslate2Engine]) -> None:
     """Everyday sentences come out in English, in the order given."""
-    outputs = translate(embedded["translate"], ["أين تقع المحطة؟", "كيف حالك؟"])
+    outputs = translate(embedded["translate"], ["أين تقع المحطة؟", "أريد أن أشرب الماء."])
     assert "station" in outputs[0].text.lower()
-    assert "how are you" in outputs[1].text.lower()
+    assert "drink water" in outputs[1].text.lower()
     assert all(output.finish is Finish.END for output in outputs)
     assert embedded["translate"].compute_type == "int8_float32"
 
