@@ -150,7 +150,7 @@ class Fleet:
 
         The caller holds every slot.
         """
-        cost = self.scheduler.statistics().lanes[model.lane].coefficients
+        cost = self.scheduler.statistics().lanes[model.name].coefficients
         known = replace(profile(model), prior=cost, threads=plan.threads)
         before = self.scheduler.exchange(model.lane, engine, known)
         model.engine = engine

@@ -187,7 +187,7 @@ class SegmentRunner:
             most = output_limit(len(tokens), generation.max_output_tokens)
             generation = replace(generation, max_output_tokens=most)
         return self.ticket.submit(
-            self.route.model.name,
+            self.route.model.lane,
             tokens,
             generation,
             order=order,
