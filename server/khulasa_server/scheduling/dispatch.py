@@ -239,7 +239,7 @@ class Dispatcher:
         else:
             lane.estimator.cost.observe(batch.shape, seconds, now)
         if batch.crowded and not batch.items[0].submission.deterministic:
-            lane.estimator.observe_price(batch.shape, (shape_of([item]) for item in batch.items))
+            lane.estimator.observe_price(seconds, (shape_of([item]) for item in batch.items))
         for item, generation in zip(batch.items, generations, strict=True):
             lane.estimator.observe_output(item.length, generation.output_tokens)
         self._board.observer.batch(

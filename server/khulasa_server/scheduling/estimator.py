@@ -89,24 +89,25 @@ class Estimator:
         """Learn how long items are."""
         self._segment.observe(tokens, items)
 
-    def observe_price(self, batch: Shape, items: Iterable[Shape]) -> None:
-        """Learn how much more a batch cost than its items would have in batches of their equals.
+    def observe_price(self, seconds: float, items: Iterable[Shape]) -> None:
+        """Learn how much more a batch took than its items would have in batches of their equals.
 
         Only batches that left others waiting are worth learning from: those that took all there
         was are small because there was no more, and will be larger when it matters.
 
-        Both costs are predictions of this moment. What was measured, or what the items were
-        priced at when they came, differs from them by what the cost model has learned since: that
-        is in its coefficients, and must not be in the price as well.
+        Their shares are those of this moment, not what they were priced at when they came: what
+        the cost model has learned since is in its coefficients, and must not be in the price as
+        well. Seconds are measured: the coefficients follow typical batches, and few outputs that
+        loop, or retries, make the mean larger.
 
         Args:
-            batch: its shape.
+            seconds: that the batch took.
             items: the shape of each of its items alone.
         """
         share = sum(
             self._filled_seconds(item.longest, item.steps, item.beam_size) for item in items
         )
-        self._price.observe(self.cost.predict(batch), share)
+        self._price.observe(seconds, share)
 
     def observe_output(self, tokens: int, output: int) -> None:
         """Learn that an item of `tokens` got `output` tokens."""
