@@ -9,9 +9,16 @@ import pytest
 from typer.testing import CliRunner
 
 from khulasa_server.cli.models import app
+from khulasa_server.observability import logs
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _logs_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command quietens the process's logs; this process runs other tests afterwards."""
+    monkeypatch.setattr(logs, "configure", lambda *_arguments, **_options: None)
 
 
 @pytest.fixture
