@@ -151,7 +151,7 @@ class Simulation:
             self.tally.latencies.append(latency)
         else:
             self.tally.late += 1
-        self._at(self._now, lambda _now: self._core.release(request))
+        self._at(self._now, lambda now: self._core.release(request, now))
 
     def _dispatch(self, now: float) -> None:
         while (work := self._core.next_work(now)) is not None:

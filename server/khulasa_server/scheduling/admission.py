@@ -24,6 +24,8 @@ LEAST_WAIT = 0.2
 """Seconds: shorter waits say nothing about long ones."""
 MOST_PATIENCE = 3.0
 """A wait counts as at most this multiple of the expected one."""
+UNSEEN_STAY = 0.6
+"""Ratio whose cautious end is below 1: stays are as expected until longer ones were seen."""
 LEAST_RETRY_SECONDS = 0.01
 
 
@@ -46,15 +48,17 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outlook:
+class Outlook:
     """What would become of a request.
 
     Args:
         wait: seconds until something of it starts, by the expected costs.
+        stay: seconds from then to its end, the same.
         shortfall: seconds that are missing for it to fit; 0 or less: it fits.
     """
 
     wait: float
+    stay: float
     shortfall: float
 
 
@@ -76,11 +80,12 @@ class Admission:
         self._settings = settings
         self._rng = rng
         self._patience = RatioWindow(1.0)
+        self._stays = RatioWindow(UNSEEN_STAY)
 
     def check(
         self, need: Need, priority: Priority, deadline: float, now: float, running: float
-    ) -> float:
-        """Return if the request fits: with the seconds until something of it should start.
+    ) -> Outlook:
+        """Return if the request fits, with what should become of it.
 
         Args:
             need: what it needs.
@@ -99,19 +104,27 @@ class Admission:
         if self._busy(running) and outlook.shortfall > 0:
             wait = outlook.shortfall * self._rng.uniform(1 - JITTER, 1 + JITTER)
             raise overloaded(max(LEAST_RETRY_SECONDS, wait))
-        return outlook.wait
+        return outlook
 
     def observe_wait(self, expected: float, seconds: float) -> None:
         """Learn how long a request waited that was expected to wait `expected` seconds."""
         if expected >= LEAST_WAIT:
             self._patience.observe(min(MOST_PATIENCE, seconds / expected))
 
+    def observe_stay(self, expected: float, seconds: float) -> None:
+        """Learn how long a request took from its start that was expected to take `expected`.
+
+        Its second attempts wait for their turn again, which no cost tells beforehand.
+        """
+        if expected > 0 and seconds >= LEAST_WAIT:
+            self._stays.observe(min(MOST_PATIENCE, seconds / expected))
+
     def _busy(self, running: float) -> bool:
         return running > 0 or any(self._ledger.claims(priority) for priority in Priority)
 
     def _outlook(
         self, need: Need, priority: Priority, deadline: float, now: float, running: float
-    ) -> _Outlook:
+    ) -> Outlook:
         """One look at everything that is promised, in the order of deadlines."""
         first = running + self._before(priority)
         capacity = self._capacity(priority)
@@ -123,8 +136,10 @@ class Admission:
                 end = now + self._cautious((first + due + need.total) / capacity)
                 lateness = max(lateness, end - earliest)
         wait = (first + due_before) / capacity
-        own = now + self._cautious(wait) + self._stay(need, first + due_before) - deadline
-        return _Outlook(wait, max(self._over_limit(priority), own, lateness))
+        stay = self._stay(need, first + due_before)
+        longest = stay * max(1.0, self._stays.quantile(CAUTIOUS))
+        own = now + self._cautious(wait) + longest - deadline
+        return Outlook(wait, stay, max(self._over_limit(priority), own, lateness))
 
     def _stay(self, need: Need, ahead: float) -> float:
         """Seconds from the start of a request to its end.

@@ -201,9 +201,9 @@ class SchedulerCore:
         if not waiter.settled:
             self._board.leave(waiter)
 
-    def release(self, request: Request) -> None:
+    def release(self, request: Request, now: float) -> None:
         """End a request and cancel everything of it that is not settled."""
-        self._desk.release(request)
+        self._desk.release(request, now)
 
     def expire(self, now: float) -> None:
         """Drop what waits past its deadline, and give up on engine calls that do not end."""

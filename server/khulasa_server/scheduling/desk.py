@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         Submission,
     )
 
+NEARLY = 0.05
+"""Seconds: a caller whose deadline passes may hang up a moment before we see it pass."""
+
 
 class Desk:
     """Admits requests and takes their segments.
@@ -60,9 +63,9 @@ class Desk:
         for stage in stages:
             self._require(stage.model).estimator.cost.fade(now)
         need = self._need(stages)
-        wait = self._admission.check(need, priority, deadline, now, running)
+        outlook = self._admission.check(need, priority, deadline, now, running)
         request = self._open(stages, need, priority, deadline)
-        request.wait = wait
+        request.wait, request.stay = outlook.wait, outlook.stay
         return request
 
     def _require(self, model: str) -> Lane:
@@ -128,8 +131,10 @@ class Desk:
 
     def started(self, waiter: Waiter, now: float) -> None:
         """Learn from the first start of a request how long requests wait."""
-        wait, waiter.request.wait = waiter.request.wait, None
+        request = waiter.request
+        wait, request.wait = request.wait, None
         if wait is not None:
+            request.started_at = now
             self._admission.observe_wait(wait, now - waiter.submitted_at)
 
     def _refusal(
@@ -198,12 +203,13 @@ class Desk:
         else:
             self._board.rerank(item)
 
-    def release(self, request: Request) -> None:
+    def release(self, request: Request, now: float) -> None:
         """End a request: what has not started never will, and its place is free."""
         if request.ended:
             return
         request.ended = True
         self._learn(request)
+        self._learn_stay(request, now)
         for waiter in list(request.waiters):
             self._board.leave(waiter)
         self._forget(request)
@@ -215,6 +221,18 @@ class Desk:
             if model in self._board.lanes and request.code_points.get(model):
                 estimator = self._board.lanes[model].estimator
                 estimator.observe_request(request.code_points[model], tokens)
+
+    def _learn_stay(self, request: Request, now: float) -> None:
+        """Learn how long a request took; one that was not done by its deadline took longer still.
+
+        One that was left earlier than that says nothing.
+        """
+        if request.started_at is None:
+            return
+        late = request.expired or now >= request.deadline - NEARLY
+        end = max(now, request.deadline) if late else request.ended_at
+        if end is not None and (late or not request.waiters):
+            self._admission.observe_stay(request.stay, end - request.started_at)
 
     def _forget(self, request: Request) -> None:
         for claim in request.reserved.values():

@@ -224,7 +224,7 @@ class Dispatcher:
         self._learn(lane, batch, generations, seconds, now)
         self._completed += 1
         for item, generation in zip(batch.items, generations, strict=True):
-            self._finish(item, generation, seconds)
+            self._finish(item, generation, seconds, now)
 
     def _learn(
         self,
@@ -261,11 +261,12 @@ class Dispatcher:
             if not lane.lone.pays:
                 lane.lone = None
 
-    def _finish(self, item: Item, generation: Generation, seconds: float) -> None:
+    def _finish(self, item: Item, generation: Generation, seconds: float, now: float) -> None:
         self._board.end(item)
         if item.key is not None:
             self._board.cache.put(item.key, generation)
         for waiter in list(item.waiters):
+            waiter.request.ended_at = now
             started = waiter.submitted_at if waiter.started_at is None else waiter.started_at
             wait = started - waiter.submitted_at
             completion = Completion(

@@ -50,6 +50,9 @@ class Request:
         ended: it was released.
         whole: everything it submitted was computed, so its token counts can be learned from.
         wait: seconds that were expected until something of it starts; None once that happened.
+        stay: seconds that were expected from then to its end.
+        started_at: when something of it started first.
+        ended_at: when the last of what has ended did.
     """
 
     priority: Priority
@@ -63,6 +66,9 @@ class Request:
     ended: bool = False
     whole: bool = True
     wait: float | None = None
+    stay: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -235,7 +235,7 @@ class Scheduler:
 
     def release(self, request: Request) -> None:
         """End the request of a ticket."""
-        self._core.release(request)
+        self._core.release(request, self._clock())
         self._wake()
 
     def statistics(self) -> Statistics:

@@ -214,7 +214,7 @@ class Bench:
         before = self.promised()
         request = self.admit(code_points, seconds=1_000)
         promised = self.promised() - before
-        self.core.release(request)
+        self.core.release(request, self.now)
         return promised
 
 

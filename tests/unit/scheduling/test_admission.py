@@ -52,7 +52,7 @@ def check(
 ) -> float:
     """Ask for `seconds` of work, to be done within so many."""
     need = Need({"m": seconds}, seconds if alone is None else alone)
-    return desk.check(need, priority, NOW + within, NOW, running)
+    return desk.check(need, priority, NOW + within, NOW, running).wait
 
 
 def refusal(desk: Admission, seconds: float = 1.0, **kwargs: float) -> OverloadedError:
@@ -198,6 +198,28 @@ def test_short_waits_teach_nothing() -> None:
     for _ in range(300):
         desk.observe_wait(0.199, 1.0)
     check(desk, 1.0, within=4.2 + 1e-9)
+
+
+def test_stays_are_learned() -> None:
+    """Where requests take three times as long from their start, the last start is the earlier."""
+    desk = admission(claim(4.0, due=1.0))
+    check(desk, 1.0, within=4.2 + 1e-9)
+    for _ in range(300):
+        desk.observe_stay(1.0, 3.0)
+    check(desk, 1.0, within=6.2 + 1e-9)
+    assert refusal(desk, 1.0, within=6.1).retry_after == pytest.approx(0.1)
+
+
+def test_stays_that_tell_little_teach_little() -> None:
+    """Milliseconds are noise, a minute counts as three times the expected, 0 s expects nothing."""
+    desk = admission(claim(4.0, due=1.0))
+    for _ in range(300):
+        desk.observe_stay(0.01, 0.19)
+        desk.observe_stay(0.0, 60.0)
+    check(desk, 1.0, within=4.2 + 1e-9)
+    for _ in range(300):
+        desk.observe_stay(1.0, 60.0)
+    check(desk, 1.0, within=6.2 + 1e-9)
 
 
 def test_a_need_sums_its_models() -> None:

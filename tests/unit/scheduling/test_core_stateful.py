@@ -288,7 +288,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         """A caller leaves: everything of it has ended at once."""
         request = data.draw(st.sampled_from(self.requests))
         self.requests.remove(request)
-        self.core.release(request)
+        self.core.release(request, self.now)
         assert all(entry.outcomes for entry in self.submitted if entry.request is request)
 
     @precondition(lambda self: len(self.submitted) > LONG_ENOUGH)

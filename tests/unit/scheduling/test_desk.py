@@ -26,8 +26,8 @@ def test_admission_reserves_and_leaving_gives_back(bench: Bench) -> None:
     assert bench.promised() > 0
     assert bench.core.statistics().requests == 1
     assert bench.core.statistics().lanes["m"].requests == 1
-    bench.core.release(request)
-    bench.core.release(request)
+    bench.core.release(request, bench.now)
+    bench.core.release(request, bench.now)
     assert bench.promised() == 0
     assert bench.core.statistics().requests == 0
 
@@ -143,9 +143,9 @@ def test_the_next_event_is_the_earliest_deadline(bench: Bench) -> None:
     """Of the requests that are there."""
     late, early = bench.admit(seconds=9), bench.admit(seconds=5)
     assert bench.core.next_event() == bench.now + 5
-    bench.core.release(early)
+    bench.core.release(early, bench.now)
     assert bench.core.next_event() == bench.now + 9
-    bench.core.release(late)
+    bench.core.release(late, bench.now)
     assert bench.core.next_event() is None
 
 
@@ -155,7 +155,7 @@ def test_leaving_ends_every_segment_at_once(bench: Bench) -> None:
     running = bench.submit(request, "a")
     batch = bench.batch()
     waiting = [bench.submit(request, f"{number} x") for number in range(3)]
-    bench.core.release(request)
+    bench.core.release(request, bench.now)
     assert all(told.outcome is Cancelled.CANCELLED for told in [running, *waiting])
     assert (bench.depth(), bench.promised()) == (0, 0)
     assert bench.observer.drops == [("m", INTERACTIVE, Drop.CANCELLED)] * 3
@@ -168,7 +168,7 @@ def test_leaving_ends_every_segment_at_once(bench: Bench) -> None:
 def test_an_ended_request_takes_no_more(bench: Bench) -> None:
     """That would be a defect of the caller."""
     request = bench.admit()
-    bench.core.release(request)
+    bench.core.release(request, bench.now)
     with pytest.raises(RuntimeError, match="ended"):
         bench.submit(request, "a")
 
@@ -184,7 +184,7 @@ def test_requests_teach_how_many_tokens_a_text_makes(bench: Bench) -> None:
             assert told[0].waiter is not None
             bench.core.cancel(told[0].waiter)
         bench.run()
-        bench.core.release(request)
+        bench.core.release(request, bench.now)
 
     run(5, cancel=True)
     assert bench.promised_for(1_000) == pytest.approx(before, rel=0.35)
@@ -263,7 +263,7 @@ def test_admission_learns_how_long_requests_wait(make_bench: type[Bench]) -> Non
             bench.alone(word * 20, seconds=1.0, cache_mode=CacheMode.BYPASS)
         for tenths in range(11, 100):
             try:
-                bench.core.release(bench.admit(1, seconds=tenths / 10))
+                bench.core.release(bench.admit(1, seconds=tenths / 10), bench.now)
             except OverloadedError:
                 continue
             bench.run()
@@ -289,7 +289,7 @@ def test_expired_requests_teach_nothing(bench: Bench) -> None:
     bench.run()
     bench.now += 10_000
     bench.core.expire(bench.now)
-    bench.core.release(request)
+    bench.core.release(request, bench.now)
     assert bench.promised_for(1_000) == pytest.approx(before, rel=0.05)
 
 
@@ -298,7 +298,7 @@ def test_unfinished_requests_teach_nothing(bench: Bench) -> None:
     before = bench.promised_for(1_000)
     request = bench.admit(50_000, seconds=10_000)
     bench.submit(request, "a")
-    bench.core.release(request)
+    bench.core.release(request, bench.now)
     assert bench.promised_for(1_000) == pytest.approx(before, rel=0.05)
 
 
@@ -311,7 +311,7 @@ def test_all_stages_and_submissions_are_learned_from(bench: Bench) -> None:
         for part in range(40):
             bench.submit(request, f"{text} {number} {part}", cache_mode=CacheMode.BYPASS)
         bench.run()
-        bench.core.release(request)
+        bench.core.release(request, bench.now)
     each = bench.promised_for(50)
     assert bench.promised_for(5_000) == pytest.approx(100 * each, rel=0.02)
     assert each == pytest.approx(0.3, rel=0.05)
@@ -323,3 +323,47 @@ def test_a_request_without_stages_has_no_culprit(bench: Bench) -> None:
     with pytest.raises(UnavailableError):
         bench.core.admit([], INTERACTIVE, bench.now + 5, bench.now)
     assert bench.observer.rejections == [("_none", INTERACTIVE, Reason.SHUTTING_DOWN)]
+
+
+def least_admitted(bench: Bench) -> float:
+    """The tightest deadline that is admitted beside one running and one waiting batch."""
+    for word in ("v ", "w "):
+        bench.alone(word * 20, seconds=100.0, cache_mode=CacheMode.BYPASS)
+    bench.batch()
+    for tenths in range(1, 100):
+        try:
+            bench.core.release(bench.admit(10, seconds=tenths / 10), bench.now)
+        except (OverloadedError, DeadlineError):
+            continue
+        return tenths / 10
+    raise AssertionError
+
+
+def test_admission_learns_how_long_second_attempts_take(make_bench: type[Bench]) -> None:
+    """Requests that submit again when the first output came need more room before a deadline."""
+    taught, plain = make_bench(), make_bench()
+    for number in range(300):
+        for bench, attempts in ((taught, 4), (plain, 1)):
+            request = bench.admit(10, seconds=100.0)
+            for attempt in range(attempts):
+                bench.submit(request, f"{number} {attempt} " * 8, retry=attempt > 0)
+                bench.run()
+            bench.core.release(request, bench.now)
+    assert least_admitted(taught) > least_admitted(plain) + 0.2
+
+
+@pytest.mark.parametrize(("left_at", "learned"), [(10.0, True), (9.96, True), (0.4, False)])
+def test_a_late_request_teaches_and_one_that_was_left_does_not(
+    make_bench: type[Bench], *, left_at: float, learned: bool
+) -> None:
+    """Whose deadline passes took longer than it had; who hangs up before tells nothing."""
+    taught, plain = make_bench(), make_bench()
+    for number in range(300):
+        request = taught.admit(10, seconds=10.0)
+        taught.submit(request, f"{number} " * 15)
+        batch = taught.batch()
+        taught.now += left_at
+        taught.core.release(request, taught.now)
+        taught.now -= left_at
+        taught.end(batch)
+    assert (least_admitted(taught) > least_admitted(plain)) is learned

@@ -173,7 +173,7 @@ def test_running_seconds_shrink_as_time_passes(make_bench: type[Bench]) -> None:
 def fits(bench: Bench, *, within: float) -> bool:
     """Whether a small request is admitted."""
     try:
-        bench.core.release(bench.admit(1, seconds=within))
+        bench.core.release(bench.admit(1, seconds=within), bench.now)
     except OverloadedError:
         return False
     return True

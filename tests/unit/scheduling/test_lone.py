@@ -207,7 +207,7 @@ def test_work_of_two_threads_costs_twice_the_time_of_one(
         request = bench.admit(100)
         promised.append(bench.promised())
         bench.submit(request, LONG)
-        bench.core.release(request)
+        bench.core.release(request, bench.now)
         assert bench.promised() == 0.0
         assert bench.depth(Priority.INTERACTIVE) == 0
     assert promised[1] == pytest.approx(2 * promised[0])
@@ -287,7 +287,7 @@ def test_idle_is_when_nobody_is_there(bench: Bench) -> None:
     seen = [bench.core.idle]
     request = bench.admit()
     seen.append(bench.core.idle)
-    bench.core.release(request)
+    bench.core.release(request, bench.now)
     seen.append(bench.core.idle)
     bench.core.hold(1)
     seen.append(bench.core.idle)

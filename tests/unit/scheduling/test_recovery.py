@@ -252,7 +252,7 @@ def test_a_removed_model_fails_what_waits(bench: Bench) -> None:
     late = bench.submit(request, "c")
     assert isinstance(late.outcome, UnavailableError)
     assert late.outcome.reason is Reason.NOT_READY
-    bench.core.release(request)
+    bench.core.release(request, bench.now)
     assert bench.core.statistics().lanes == {}
 
 
@@ -307,7 +307,7 @@ def test_nothing_is_due_while_an_engine_is_being_rebuilt(bench: Bench) -> None:
     """A timer that rings at once, again and again, would keep the loop busy."""
     for told in break_engine(bench):
         assert told.waiter is not None
-        bench.core.release(told.waiter.request)
+        bench.core.release(told.waiter.request, bench.now)
     bench.now += 1.0
     rebuild = bench.work()
     assert bench.core.next_event() is None

@@ -113,7 +113,7 @@ class World:
         request = self.core.admit([stage], priority, self.now + seconds, self.now)
 
         def deliver(outcome: Outcome) -> None:
-            self.core.release(request)
+            self.core.release(request, self.now)
             done(outcome)
 
         tokens = (str(next(self.numbers)), *["w"] * (length - 1))

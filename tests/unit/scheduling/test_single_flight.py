@@ -69,7 +69,7 @@ def test_a_follower_outlives_a_cancelled_leader(bench: Bench) -> None:
     """The computation goes on as long as anybody wants it."""
     leader, follower = bench.alone("a"), bench.alone("a")
     assert leader.waiter is not None
-    bench.core.release(leader.waiter.request)
+    bench.core.release(leader.waiter.request, bench.now)
     assert leader.outcome is Cancelled.CANCELLED
     assert bench.depth() == 1
     bench.run()
@@ -111,7 +111,7 @@ def test_a_follower_that_leaves_takes_its_urgency_along(bench: Bench) -> None:
     bench.alone("slow", priority=BULK, seconds=40)
     follower = bench.alone("slow", seconds=20)
     assert follower.waiter is not None
-    bench.core.release(follower.waiter.request)
+    bench.core.release(follower.waiter.request, bench.now)
     assert (bench.depth(INTERACTIVE), bench.depth(BULK)) == (0, 1)
 
 
