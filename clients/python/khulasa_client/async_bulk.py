@@ -11,12 +11,13 @@ import grpc
 from google.protobuf.message import Message
 
 from khulasa_client.bulk import GOODBYE_SECONDS, WINDOW, Item, Session, as_item
-from khulasa_client.errors import KhulasaError, UnavailableError
 from khulasa_client.failures import from_cancellation, from_rpc_error
 from khulasa_client.values import BulkSummary, BulkTranslation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from khulasa_client.errors import KhulasaError
 
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
@@ -133,7 +134,7 @@ class AsyncBulkCall(Generic[Q, A, R]):
         if self._session.stalled and self._stream is not None:
             stream, self._stream = self._stream, None
             stream.cancel()
-            self._session.closed(UnavailableError("the stream is open and no answer comes"))
+            self._session.silent()
 
     async def _part(self) -> None:
         """Let the server end the stream in good order."""

@@ -117,6 +117,7 @@ class Session(Generic[Q, A, R]):
         self._reopen_at = self._alive_at = clock()
         self._failing_since: float | None = None
         self._failures = 0
+        self._silences = 0
 
     @property
     def finished(self) -> bool:
@@ -185,12 +186,27 @@ class Session(Generic[Q, A, R]):
         entry = self._unanswered.get(result.id)
         if entry is None:
             return
-        self._alive_at, self._failing_since, self._failures = self._clock(), None, 0
+        self._alive_at, self._failing_since = self._clock(), None
+        self._failures = self._silences = 0
         if result.error is not None and self._retries(entry, result.error):
             return
         self._throttle.answered()
         del self._unanswered[result.id]
         self.results.append(result)
+
+    def silent(self) -> None:
+        """The open stream is dead and was given up.
+
+        A server that stops may keep a stream that no handler ever takes. The first such stream in
+        a row says nothing of how long streams fail: patience begins anew.
+
+        Raises:
+            UnavailableError: it is not the first, and streams have failed for too long.
+        """
+        self._silences += 1
+        if self._silences == 1:
+            self._failing_since = None
+        self.closed(UnavailableError("the stream is open and no answer comes"))
 
     def closed(self, error: KhulasaError | None) -> None:
         """The stream is gone.

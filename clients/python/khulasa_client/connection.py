@@ -32,7 +32,7 @@ RETRY_POLICY = {
     "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
 }
 """CANCELLED is what gRPC's core says, in place of UNAVAILABLE, of a call that reached a server as
-it stopped and that no handler ever saw (grpc issue 41785). The service itself never says it, and
+it stopped and that no handler ever saw. The service itself never says it, and
 a call that is cancelled here is not tried again."""
 RETRY_THROTTLING = {"maxTokens": 64, "tokenRatio": 0.1}
 """A retry costs a token and an answer gives a tenth back: at most 10 % extra in the long run.

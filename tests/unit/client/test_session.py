@@ -205,6 +205,22 @@ def test_silence_is_not_waited_for_forever() -> None:
     assert waiting.wait() == pytest.approx(0.2)
 
 
+def test_a_stream_that_a_stopping_server_kept_does_not_end_the_call() -> None:
+    """Streams failed a moment before a silent one: it is opened again, and given up only then."""
+    clock = Clock()
+    waiting = connected(clock, "a")
+    waiting.closed(None)
+    waiting.opened()
+    clock.now += 10 + SLACK_SECONDS + 60
+    waiting.silent()
+    assert not waiting.stalled
+    assert waiting.wait() is not None
+    waiting.opened()
+    clock.now += 10 + SLACK_SECONDS + 60
+    with pytest.raises(UnavailableError):
+        waiting.silent()
+
+
 def test_an_answer_is_a_sign_of_life() -> None:
     """The time runs from the last answer."""
     clock = Clock()
