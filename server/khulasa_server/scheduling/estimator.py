@@ -70,8 +70,9 @@ class Estimator:
 
     def _filled_seconds(self, tokens: int, output: int, beam_size: int) -> float:
         """Engine seconds that an item adds to a batch of as many equal ones as may run."""
-        count = self._filled(tokens, output, beam_size)
-        return self.cost.predict(Shape.single(tokens, output, beam_size).times(count)) / count
+        single = Shape.single(tokens, output, beam_size)
+        count = self._filled(single)
+        return self.cost.predict(single.times(count)) / count
 
     def stage(self, stage: Stage) -> StageCost:
         """Cost of a stage, estimated from its code points."""
@@ -79,10 +80,15 @@ class Estimator:
         typical = max(1.0, min(self._segment.value, self._profile.max_segment_tokens))
         items = max(1, math.ceil(tokens / typical))
         length = math.ceil(tokens / items)
-        expected = self.expected_output(length, self._profile.max_output_tokens)
+        most = self._profile.max_output_tokens
+        most = min(most, stage.max_output_tokens or most)
+        price = self.alone_seconds if stage.deterministic else self.item_seconds
+        expected = self.expected_output(length, most)
+        cautious = Shape.single(length, self._cautious_output(items, length, most), stage.beam_size)
+        most_rows = 1 if stage.deterministic else self._filled(cautious)
         return StageCost(
-            seconds=items * self.item_seconds(length, expected, stage.beam_size),
-            alone=self._alone(items, length, self._cautious_output(items, length), stage.beam_size),
+            seconds=items * price(length, expected, stage.beam_size),
+            alone=self._alone(items, cautious, most_rows),
         )
 
     def observe_items(self, items: int, tokens: int) -> None:
@@ -117,27 +123,24 @@ class Estimator:
         """Learn that a text of `code_points` became `tokens`, those of its retries included."""
         self._pieces.observe(tokens, code_points)
 
-    def _cautious_output(self, items: int, length: int) -> int:
+    def _cautious_output(self, items: int, length: int, most: int) -> int:
         """Output tokens an item: a sum over many items strays less than one of them does."""
         middle, high = self._output.quantile(EXPECTED), self._output.quantile(CAUTIOUS)
         ratio = middle + (high - middle) / math.sqrt(items)
-        return max(1, min(self._profile.max_output_tokens, math.ceil(length * ratio)))
+        return max(1, min(most, math.ceil(length * ratio)))
 
-    def _alone(self, items: int, length: int, output: int, beam_size: int) -> float:
-        """Seconds of `items` equal items spread over all slots of an idle machine."""
+    def _alone(self, items: int, single: Shape, filled: int) -> float:
+        """Seconds of equal items, `filled` a batch, spread over all slots of an idle machine."""
         share = math.ceil(items / self._settings.slots)
-        filled = self._filled(length, output, beam_size)
         batches, rest = divmod(share, filled)
-        single = Shape.single(length, output, beam_size)
         seconds = batches * self.cost.predict(single.times(filled))
         return seconds + (self.cost.predict(single.times(rest)) if rest else 0.0)
 
-    def _filled(self, tokens: int, output: int, beam_size: int) -> int:
+    def _filled(self, single: Shape) -> int:
         """Equal items that fill a batch, at least 1."""
-        single = Shape.single(tokens, output, beam_size)
         one, two = self.cost.predict(single), self.cost.predict(single.times(2))
-        by_tokens = self._profile.batch_tokens // max(1, tokens)
-        by_size = max(1, min(by_tokens, self._profile.batch_rows // beam_size))
+        by_tokens = self._profile.batch_tokens // max(1, single.longest)
+        by_size = max(1, min(by_tokens, self._profile.batch_rows // single.beam_size))
         if two <= one:
             return by_size
         by_seconds = 1 + math.floor((self._settings.batch_seconds - one) / (two - one))

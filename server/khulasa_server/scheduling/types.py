@@ -58,11 +58,15 @@ class Stage:
         model: name of the model that does it.
         code_points: of text it reads.
         beam_size: of its generation.
+        max_output_tokens: that any of its segments may write, at least 1; None: the model's most.
+        deterministic: each of its segments runs alone in its batch.
     """
 
     model: str
     code_points: int
     beam_size: int
+    max_output_tokens: int | None = None
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

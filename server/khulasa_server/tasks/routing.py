@@ -60,9 +60,15 @@ class Route:
         marks = Marks(self.manifest.vowel_marks.policy)
         return Policy(marks, keep_joiners=self.source in JOINER_LANGUAGES)
 
-    def stage(self, code_points: int) -> Stage:
+    def stage(self, code_points: int, options: Options) -> Stage:
         """Work of reading so many code points, for admission."""
-        return Stage(self.model.lane, code_points, self.generation.beam_size)
+        return Stage(
+            self.model.lane,
+            code_points,
+            self.generation.beam_size,
+            self.generation.max_output_tokens,
+            options.deterministic,
+        )
 
 
 def route_translation(

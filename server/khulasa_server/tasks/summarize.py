@@ -131,14 +131,14 @@ def _stages(job: SummarizeJob, route: Route, onward: Route | None) -> Iterator[S
     left = len(job.text)
     if job.strategy is Strategy.LEAD:
         left = min(left, window)
-    yield route.stage(left)
+    yield route.stage(left, job.options)
     while left > window:
         below, left = left, math.ceil(left / window) * written
         if left >= below:
             break
-        yield route.stage(left)
+        yield route.stage(left, job.options)
     if onward is not None:
-        yield onward.stage(written)
+        yield onward.stage(written, job.options)
 
 
 def _finished(job: SummarizeJob, route: Route, reading: Reading, levels: Levels) -> Summary:

@@ -76,7 +76,7 @@ class Translator:
         return route
 
     async def _admitted(self, route: Route, job: TranslateJob) -> Ticket:
-        stages = [route.stage(sum(map(len, job.contents)))]
+        stages = [route.stage(sum(map(len, job.contents)), job.options)]
         return await admitted(self._desk.scheduler, stages, job.options, job.deadline)
 
     async def _draft(self, text: str, route: Route) -> Draft:

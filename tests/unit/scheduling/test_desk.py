@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,6 +43,33 @@ def test_submissions_are_drawn_from_the_reservation(bench: Bench) -> None:
         bench.submit(request, f"a b {number}")
     assert bench.promised() > reserved
     assert bench.depth() == 31
+
+
+def test_a_deterministic_request_is_promised_what_it_draws(
+    make_bench: type[Bench], profile: ModelProfile
+) -> None:
+    """Four items of five tokens, each in a batch of its own: 0.15 s each, before and after."""
+    bench = make_bench(profile=replace(profile, segment_tokens=5, tokens_per_code_point=1.0))
+    stage = Stage("m", 20, 1, deterministic=True)
+    request = bench.core.admit([stage], INTERACTIVE, bench.now + 50, bench.now)
+    assert bench.promised() == pytest.approx(4 * 0.15)
+    for number in range(4):
+        bench.submit(request, f"a b c d {number}", deterministic=True)
+        assert bench.promised() == pytest.approx(4 * 0.15)
+    assert [len(work.items) for work in bench.run() if isinstance(work, Batch)] == [1] * 4
+
+
+def test_a_deterministic_request_needs_a_later_deadline(
+    make_bench: type[Bench], profile: ModelProfile
+) -> None:
+    """Four batches of one item do not end by when one batch of four would have."""
+    bench = make_bench(profile=replace(profile, segment_tokens=5, tokens_per_code_point=1.0))
+    bench.core.admit([Stage("m", 20, 1)], INTERACTIVE, bench.now + 0.5, bench.now)
+    stage = Stage("m", 20, 1, deterministic=True)
+    with pytest.raises(DeadlineError) as caught:
+        bench.core.admit([stage], INTERACTIVE, bench.now + 0.5, bench.now)
+    assert caught.value.reason is Reason.DEADLINE_UNREACHABLE
+    assert float(caught.value.metadata["needed_seconds"]) == pytest.approx(0.6)
 
 
 def test_stages_of_one_model_add_up(make_bench: type[Bench]) -> None:

@@ -209,3 +209,37 @@ def test_the_last_two_thousand_items_count() -> None:
         one.observe_items(100, 500)
     share = one.item_seconds(7, 7, 1)
     assert one.stage(Stage("m", 100, 1)).seconds == pytest.approx(8 * share)
+
+
+def test_a_deterministic_stage_has_a_batch_for_each_item() -> None:
+    """Five items alone in their batches: 0.1 + 0.1 each, expected and from start to end."""
+    cost = estimator().stage(Stage("m", 100, 1, deterministic=True))
+    assert cost.seconds == pytest.approx(5 * 0.2)
+    assert cost.alone == pytest.approx(5 * 0.2)
+    spread = estimator(slots=2).stage(Stage("m", 100, 1, deterministic=True))
+    assert spread.seconds == pytest.approx(5 * 0.2)
+    assert spread.alone == pytest.approx(3 * 0.2)
+
+
+def test_a_deterministic_stage_is_not_repriced_by_crowded_batches() -> None:
+    """What batches of strangers turn out to cost is not what an item alone does."""
+    one = estimator()
+    before = one.stage(Stage("m", 100, 1, deterministic=True))
+    for _ in range(300):
+        one.observe_price(5.0, [Shape.single(10, 10, 1)] * 3)
+    assert one.stage(Stage("m", 100, 1, deterministic=True)) == before
+
+
+def test_a_stage_writes_at_most_what_its_caller_wants() -> None:
+    """Ten tokens in; four out are expected, and promised, where no more may be written."""
+    steps = Coefficients(fixed=0.0, input_token=0.0, step=0.0, beam_token=0.001)
+    cost = estimator(prior=steps).stage(Stage("m", 20, 1, max_output_tokens=4))
+    assert cost.seconds == pytest.approx(0.004)
+    assert cost.alone == pytest.approx(0.004)
+
+
+def test_a_callers_limit_raises_nothing() -> None:
+    """Above what is expected, or above what the model may write, it makes no difference."""
+    steps = Coefficients(fixed=0.0, input_token=0.0, step=0.0, beam_token=0.001)
+    one = estimator(prior=steps, max_output_tokens=12)
+    assert one.stage(Stage("m", 20, 1, max_output_tokens=500)) == one.stage(Stage("m", 20, 1))
