@@ -86,7 +86,7 @@ $(MUTATION)/installed: $(PACKAGES)
 
 MINUTES ?= 60
 mutation: $(MUTATION)/installed ## Count how many small changes of the scheduler its tests notice; goes on where it stopped
-	@$(MUTATION)/bin/python tests/tools/mutation.py --minutes $(MINUTES)
+	@$(MUTATION)/bin/python tests/tools/mutation.py --minutes $(MINUTES) $(MUTATION_FLAGS)
 
 picture: $(VENV)/developed ## Draw the README's picture of a report with the embedded models
 	@$(BIN)/python -m tests.tools.install_chromium

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -23,26 +25,30 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 WORK: Final = ROOT / "build" / "mutation" / "work"
+REACHED: Final = WORK / "mutants" / "mutmut-stats.json"
+"""Which tests reach which function."""
+TRIES: Final = 3
 LOG: Final = WORK.with_name("mutmut.log")
 ROOM: Final = "src/khulasa_server/scheduling"
 LEAST: Final = 0.85
 """Part of the mutants that tests must notice."""
+SELECTION: Final = [
+    "tests/unit/scheduling",
+    # Many runs each: they find what nobody thought of, and take too long for thousands of mutants.
+    "--ignore=tests/unit/scheduling/test_core_stateful.py",
+    "--ignore=tests/unit/scheduling/test_simulation.py",
+]
+QUIET: Final = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "timeout=0"]
 CONFIG: Final = f"""
 [tool.mutmut]
 source_paths = ["src"]
 only_mutate = ["{ROOM}/*"]
 also_copy = ["proto"]
-pytest_add_cli_args = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly"]
-pytest_add_cli_args_test_selection = [
-  "tests/unit/scheduling",
-  # Many runs each: they find what nobody thought of, and take too long for thousands of mutants.
-  "--ignore=tests/unit/scheduling/test_core_stateful.py",
-  "--ignore=tests/unit/scheduling/test_simulation.py",
-]
-# Seconds: (those of the tests + 2) x 10; endless loops exceed it, a slow machine hardly does.
-timeout_constant = 2.0
-timeout_multiplier = 10.0
+pytest_add_cli_args = {json.dumps(QUIET)}
+pytest_add_cli_args_test_selection = {json.dumps(SELECTION)}
 """
+SMALLEST: Final = "khulasa_server.scheduling.naming.*"
+"""What mutmut itself decides while it makes all mutants and sees which tests reach them."""
 NOTICED: Final = {1: "killed", 3: "killed", 0: "survived", None: "unchecked", 2: "unchecked"}
 UNTESTED: Final = {5, 33}
 TIMED_OUT: Final = {24, -24, 36, 152, 255}
@@ -78,41 +84,104 @@ def modules() -> list[str]:
     return sorted(path.stem for path in (WORK / ROOM).glob("*.py") if path.stem != "__init__")
 
 
-def mutate(files: list[str], seconds: float) -> bool:
-    """Decide the mutants that are not decided yet, or all of some files; False: time ran out."""
+def generate(seconds: float) -> None:
+    """Make all mutants, and find out which tests reach which function."""
     tool = str(Path(sys.executable).with_name("mutmut"))
-    patterns = [f"khulasa_server.scheduling.{name}.*" for name in files]
-    environment = {**os.environ, "PYTHONPATH": "proto", "OMP_NUM_THREADS": "1"}
-    with LOG.open("w", encoding="utf-8") as log:
+    environment = {**os.environ, "PYTHONPATH": "proto"}
+    command = [tool, "run", "--max-children", "1", SMALLEST]
+    # It fails if a test does, as some do where the machine stands still; its own are run elsewhere.
+    if not any(_run(command, WORK, environment, seconds) == 0 for _ in range(TRIES)):
+        if not REACHED.is_file():
+            raise SystemExit(f"mutants could not be made: see {LOG}")
+        sys.stdout.write(f"going on without what mutmut ended with: see {LOG}\n")
+
+
+def decide(mutants: dict[str, list[str]], minutes: float) -> None:
+    """Decide mutants, given the tests that reach each, until time is over."""
+    results = WORK / "results.jsonl"
+    results.unlink(missing_ok=True)
+    plan = WORK / "plan.json"
+    plan.write_text(
+        json.dumps({"mutants": mutants, "minutes": minutes, "results": str(results)}), "utf-8"
+    )
+    paths = (WORK / "mutants" / "src", WORK / "mutants" / "proto", Path(__file__).parent)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "KHULASA_MUTANTS": str(plan),
+    }
+    command = [sys.executable, "-m", "pytest", "-s", "-p", "warm", *QUIET, *SELECTION]
+    try:
+        # The plugin looks at the clock between two mutants; this is for one that never ends.
+        if _run(command, WORK / "mutants", environment, 60 * minutes + 600):
+            raise SystemExit(f"the tests could not be run: see {LOG}")
+    finally:
+        keep(results)
+
+
+def _run(command: list[str], where: Path, environment: dict[str, str], seconds: float) -> int:
+    """Run a command with its output in the log, killed when time is over; returns its status."""
+    with LOG.open("a", encoding="utf-8") as log:
         running = subprocess.Popen(
-            [tool, "run", "--max-children", "2", *patterns],
-            cwd=WORK,
-            env=environment,
+            command,
+            cwd=where,
+            env={**environment, "OMP_NUM_THREADS": "1"},
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
         try:
-            status = running.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(seconds)
         finally:
-            # Its workers too, and also when this process is told to end.
-            with suppress(ProcessLookupError):
-                os.killpg(running.pid, signal.SIGKILL)
+            # Also when this process is told to end.
+            running.kill()
             running.wait()
-    if status:
-        raise SystemExit(f"mutmut failed: see {LOG}")
-    return True
+    return running.returncode
+
+
+def undecided(files: list[str], *, again: bool) -> dict[str, list[str]]:
+    """Tests by mutant: of those not decided yet, and of all in some files, or all not noticed."""
+    reached = json.loads(REACHED.read_text("utf-8"))
+    tests = reached["tests_by_mangled_function_name"]
+    return {
+        mutant: tests.get(mutant.rpartition("__mutmut_")[0], [])
+        for module in modules()
+        for mutant, code in _codes(module).items()
+        if code is None or module in files or (again and _verdict(code) != "killed")
+    }
+
+
+def keep(results: Path) -> None:
+    """Put verdicts where mutmut keeps its own."""
+    if not results.is_file():
+        return
+    lines = [json.loads(line) for line in results.read_text("utf-8").splitlines()]
+    verdict = {line["mutant"]: line["code"] for line in lines}
+    for module in modules():
+        meta = _meta(module)
+        if meta.is_file():
+            content = json.loads(meta.read_text("utf-8"))
+            codes = content["exit_code_by_key"]
+            codes.update((name, verdict[name]) for name in codes.keys() & verdict.keys())
+            meta.write_text(json.dumps(content, indent=4), "utf-8")
+
+
+def _meta(module: str) -> Path:
+    return WORK / "mutants" / ROOM / f"{module}.py.meta"
+
+
+def _codes(module: str) -> dict[str, int | None]:
+    """Exit codes of the mutants of a file by name; None: not decided."""
+    meta = _meta(module)
+    if not meta.is_file():
+        return {}
+    codes: dict[str, int | None] = json.loads(meta.read_text("utf-8"))["exit_code_by_key"]
+    return codes
 
 
 def verdicts(module: str) -> Counter[str]:
     """Mutants of a file by what became of them."""
-    meta = WORK / "mutants" / ROOM / f"{module}.py.meta"
-    if not meta.is_file():
-        return Counter()
-    codes = json.loads(meta.read_text("utf-8"))["exit_code_by_key"].values()
-    return Counter(_verdict(code) for code in codes)
+    return Counter(map(_verdict, _codes(module).values()))
 
 
 def _verdict(code: int | None) -> str:
@@ -137,11 +206,23 @@ def report(names: list[str]) -> float:
             sys.stdout.write(line.format(name, *figures) + "\n")
     figures = [*(total[each] for each in columns), f"{noticed(total):.1%}"]
     sys.stdout.write(line.format("all", *figures) + "\n")
+    decided = total.total() - total["unchecked"]
+    low, high = interval(total["killed"], decided)
     sys.stdout.write(
-        f"{total['killed']} of {total.total() - total['unchecked']} decided mutants were killed; "
-        "those that ran out of time count as not killed\n"
+        f"{total['killed']} of {decided} decided mutants were killed; those that ran out of time "
+        f"count as not killed. Of all {total.total()}: {low:.1%} to {high:.1%} (95 %)\n"
     )
     return noticed(total)
+
+
+def interval(part: int, whole: int, spread: float = 1.96) -> tuple[float, float]:
+    """Wilson's score interval of a share, for a sample drawn at random."""
+    if not whole:
+        return 0.0, 1.0
+    share, square = part / whole, spread**2 / whole
+    middle = (share + square / 2) / (1 + square)
+    width = spread * math.sqrt(share * (1 - share) / whole + square / (4 * whole)) / (1 + square)
+    return middle - width, middle + width
 
 
 def noticed(found: Counter[str]) -> float:
@@ -154,11 +235,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", help="decide these anew, such as admission")
     parser.add_argument("--minutes", type=float, default=60.0, help="most that this may take")
+    parser.add_argument("--again", action="store_true", help="decide anew what was not killed")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("mutation was ended"))
     prepare()
-    if not mutate(arguments.files, 60 * arguments.minutes):
-        sys.stdout.write("time is over; run again to go on\n")
+    began = time.monotonic()
+    generate(60 * arguments.minutes)
+    left = arguments.minutes - (time.monotonic() - began) / 60
+    decide(undecided(arguments.files, again=arguments.again), left)
     return 0 if report(modules()) >= LEAST else 1
 
 
