@@ -47,6 +47,7 @@ PROFILE = ModelProfile(
     batch_tokens=BATCH_TOKENS,
 )
 POISON = "poison"
+STRICTER = {options: replace(options, no_repeat_ngram_size=3) for options in OPTIONS}
 LONG_ENOUGH = 30
 """Submissions before the server may end, or most runs would be short."""
 
@@ -90,6 +91,14 @@ class Submitted:
         self.submission = submission
         self.outcomes: list[Outcome] = []
         self.waiter: Waiter | None = None
+        self.retried = False
+
+    @property
+    def degenerated(self) -> bool:
+        """Whether its output needs a second attempt, and has had none."""
+        first = not self.retried and not self.submission.retry
+        bad = self.submission.tokens[-1] in {"w0", "w1", "w2", "w3", "w4"}
+        return first and bad and any(isinstance(each, Completion) for each in self.outcomes)
 
 
 class SchedulerMachine(RuleBasedStateMachine):
@@ -164,6 +173,31 @@ class SchedulerMachine(RuleBasedStateMachine):
             entry = Submitted(request, submission)
             self.submitted.append(entry)
             entry.waiter = self.core.submit(request, submission, entry.outcomes.append, self.now)
+
+    def bad(self) -> list[Submitted]:
+        """Whose callers are here and want a second attempt."""
+        return [e for e in self.submitted if e.degenerated and e.request in self.requests]
+
+    @precondition(lambda self: self.bad())
+    @rule()
+    def retry(self) -> None:
+        """Guards ask again for what is bad: never refused, and paid by the request it is of."""
+        for entry in self.bad():
+            entry.retried = True
+            request, first = entry.request, entry.submission
+            second = replace(first, options=STRICTER[first.options], retry=True)
+            reserved = request.reserved.get(first.model)
+            had, tokens = reserved.seconds if reserved else 0.0, request.tokens[first.model]
+            again = Submitted(request, second)
+            self.submitted.append(again)
+            again.waiter = self.core.submit(request, second, again.outcomes.append, self.now)
+            if again.outcomes and not isinstance(again.outcomes[0], Completion):
+                late = request.deadline <= self.now
+                assert late or self.closed or not self.health[first.model]
+                continue
+            assert request.tokens[first.model] == tokens + len(first.tokens)
+            left = request.reserved.get(first.model)
+            assert (left.seconds if left else 0.0) < had or not had
 
     @rule(seconds=st.sampled_from([0.0, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0, 2.0, 60.0]))
     def let_time_pass(self, seconds: float) -> None:
@@ -318,6 +352,8 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert outcome.queue_seconds >= 0
                 elif isinstance(outcome, InternalError):
                     assert entry.request is not None
+                elif isinstance(outcome, DeadlineError):
+                    assert outcome.reason is Reason.DEADLINE_EXCEEDED, "admitted, then refused"
                 else:
                     assert isinstance(outcome, Cancelled | DeadlineError | UnavailableError)
 
