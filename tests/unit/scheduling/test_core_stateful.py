@@ -47,6 +47,7 @@ PROFILE = ModelProfile(
     batch_tokens=BATCH_TOKENS,
 )
 POISON = "poison"
+BAD = frozenset(f"w{number}" for number in range(10))
 STRICTER = {options: replace(options, no_repeat_ngram_size=3) for options in OPTIONS}
 LONG_ENOUGH = 30
 """Submissions before the server may end, or most runs would be short."""
@@ -97,7 +98,7 @@ class Submitted:
     def degenerated(self) -> bool:
         """Whether its output needs a second attempt, and has had none."""
         first = not self.retried and not self.submission.retry
-        bad = self.submission.tokens[-1] in {"w0", "w1", "w2", "w3", "w4"}
+        bad = self.submission.tokens[-1] in BAD
         return first and bad and any(isinstance(each, Completion) for each in self.outcomes)
 
 
@@ -138,11 +139,17 @@ class SchedulerMachine(RuleBasedStateMachine):
         models=st.lists(st.sampled_from(MODELS), min_size=1, max_size=2),
         code_points=st.integers(1, 2_000),
         seconds=st.floats(0.1, 60),
+        submissions=st.lists(SUBMISSIONS, max_size=6),
     )
     def admit(
-        self, priority: Priority, models: list[str], code_points: int, seconds: float
+        self,
+        priority: Priority,
+        models: list[str],
+        code_points: int,
+        seconds: float,
+        submissions: list[Submission],
     ) -> None:
-        """Ask for a place; a refusal leaves nothing behind."""
+        """Ask for a place, and begin; a refusal leaves nothing behind."""
         stages = [Stage(model, code_points, 4) for model in models]
         before = self.burden()
         try:
@@ -153,6 +160,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert not self.draining
             assert all(self.health[model] for model in models)
             self.requests.append(request)
+            self.send(request, submissions)
             return
         assert self.burden() == before
         assert self.draining or error.reason is not Reason.SHUTTING_DOWN
@@ -168,7 +176,10 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), submissions=st.lists(SUBMISSIONS, min_size=1, max_size=6))
     def submit(self, data: st.DataObject, submissions: list[Submission]) -> None:
         """Submit some segments at once, so that batches of several come about."""
-        request = data.draw(st.sampled_from(self.requests))
+        self.send(data.draw(st.sampled_from(self.requests)), submissions)
+
+    def send(self, request: Request, submissions: list[Submission]) -> None:
+        """Submit segments of an admitted request."""
         for submission in submissions:
             entry = Submitted(request, submission)
             self.submitted.append(entry)
@@ -178,8 +189,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         """Whose callers are here and want a second attempt."""
         return [e for e in self.submitted if e.degenerated and e.request in self.requests]
 
-    @precondition(lambda self: self.bad())
     @rule()
+    def serve(self) -> None:
+        """Engines do what there is to do, all goes well, and bad outputs are looked at at once."""
+        self.fill_slots()
+        while self.running:
+            self.now += 0.01
+            self.report(self.running.pop(0), sound=True, seconds=0.01)
+            self.retry()
+
     def retry(self) -> None:
         """Guards ask again for what is bad: never refused, and paid by the request it is of."""
         for entry in self.bad():
@@ -271,6 +289,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         work = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
         self.now += seconds
         self.report(work, sound=sound, seconds=seconds)
+        self.retry()
 
     @precondition(lambda self: any(isinstance(work, Batch) for work in self.running))
     @rule()
