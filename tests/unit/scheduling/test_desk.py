@@ -395,3 +395,59 @@ def test_a_late_request_teaches_and_one_that_was_left_does_not(
         taught.now -= left_at
         taught.end(batch)
     assert (least_admitted(taught) > least_admitted(plain)) is learned
+
+
+def test_what_runs_past_its_deadline_is_still_answered(bench: Bench) -> None:
+    """Only what has not started is dropped; whether a late answer is of use, its caller knows."""
+    running = bench.alone("a", seconds=1.0)
+    batch = bench.batch()
+    waiting = bench.alone("b", seconds=1.0)
+    bench.now += 2.0
+    bench.core.expire(bench.now)
+    assert isinstance(waiting.outcome, DeadlineError)
+    assert running.outcomes == []
+    bench.end(batch)
+    assert running.completion.generation.text == "A"
+
+
+def test_time_is_promised_for_every_thread(make_bench: type[Bench], profile: ModelProfile) -> None:
+    """An item whose batch takes both slots is promised twice the time of one that takes one."""
+
+    def promised(threads: int) -> float:
+        bench = make_bench(slots=2, profile=replace(profile, threads=threads))
+        bench.alone("a " * 20)
+        return bench.promised()
+
+    assert promised(2) == pytest.approx(2 * promised(1))
+    assert promised(1) > 0
+
+
+def test_the_next_event_is_a_deadline_that_is_still_ahead(bench: Bench) -> None:
+    """One that was due already waits for a slot: a timer for it would spin the loop."""
+    assert bench.core.next_event() is None
+    bench.admit(seconds=5.0)
+    due = bench.now + 5.0
+    assert bench.core.next_event() == due
+    assert bench.core.next_event(due - 0.1) == due
+    assert bench.core.next_event(due) is None
+
+
+def test_nothing_happens_by_itself_without_models(make_bench: type[Bench]) -> None:
+    """There is no deadline, no engine to rebuild and no call to hang."""
+    assert make_bench(models=()).core.next_event() is None
+
+
+def test_admission_learns_how_long_a_request_takes_from_its_start(make_bench: type[Bench]) -> None:
+    """The same work with and without a pause, as of second attempts that wait for their turn."""
+    paused, prompt = make_bench(), make_bench()
+    for number in range(300):
+        for bench, pause in ((paused, 0.4), (prompt, 0.0)):
+            request = bench.admit(160, seconds=100.0)
+            bench.submit(request, f"{number} first " * 8)
+            bench.run()
+            bench.now += pause
+            bench.submit(request, f"{number} second " * 8, retry=True)
+            bench.run()
+            bench.core.release(request, bench.now)
+    assert least_admitted(paused) > least_admitted(prompt)
+    assert least_admitted(prompt) < least_admitted(make_bench()) + 0.2

@@ -243,3 +243,11 @@ def test_a_callers_limit_raises_nothing() -> None:
     steps = Coefficients(fixed=0.0, input_token=0.0, step=0.0, beam_token=0.001)
     one = estimator(prior=steps, max_output_tokens=12)
     assert one.stage(Stage("m", 20, 1, max_output_tokens=500)) == one.stage(Stage("m", 20, 1))
+
+
+def test_outputs_of_the_shortest_inputs_are_learned() -> None:
+    """An input of one token with three out is a ratio of three."""
+    one = estimator()
+    for _ in range(300):
+        one.observe_output(1, 3)
+    assert one.expected_output(10, 512) == 30

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from khulasa_server.errors import DeadlineError, Reason, UnavailableError
@@ -13,6 +15,9 @@ from khulasa_server.scheduling.board import (
     not_ready,
     shutting_down,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_a_missed_deadline_says_whether_it_had_passed() -> None:
@@ -28,35 +33,36 @@ def test_a_missed_deadline_says_whether_it_had_passed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "reason", "message", "metadata", "retry_after"),
+    ("make", "reason", "message", "metadata", "retry_after"),
     [
-        (shutting_down(), Reason.SHUTTING_DOWN, "The server is shutting down.", {}, 1.0),
+        (shutting_down, Reason.SHUTTING_DOWN, "The server is shutting down.", {}, 1.0),
         (
-            engine_failed("m#2", 4.0),
+            lambda: engine_failed("m#2", 4.0),
             Reason.ENGINE_FAILED,
             "The engine of model m failed and is being rebuilt.",
             {"model": "m"},
             4.0,
         ),
         (
-            engine_hangs("m#2", 8.0),
+            lambda: engine_hangs("m#2", 8.0),
             Reason.ENGINE_FAILED,
             "The engine of model m does not answer.",
             {"model": "m"},
             8.0,
         ),
-        (not_ready("m#2"), Reason.NOT_READY, "Model m is not loaded.", {"model": "m"}, 1.0),
+        (lambda: not_ready("m#2"), Reason.NOT_READY, "Model m is not loaded.", {"model": "m"}, 1.0),
     ],
     ids=["shutting down", "failed", "hangs", "not ready"],
 )
 def test_what_is_not_there_now_says_when_to_come_back(
-    error: UnavailableError,
+    make: Callable[[], UnavailableError],
     reason: Reason,
     message: str,
     metadata: dict[str, str],
     retry_after: float,
 ) -> None:
     """With the model's own name, whatever its lane is called."""
+    error = make()
     assert type(error) is UnavailableError
     assert (error.reason, error.message) == (reason, message)
     assert (dict(error.metadata), error.retry_after) == (metadata, retry_after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,6 +39,19 @@ def test_a_batch_brings_its_outputs_and_its_time(bench: Bench, engine: GateEngin
     assert [each.text for each in ran.generations] == ["A B"]
     assert engine.options == [GenerationOptions(beam_size=1)]
     assert (ran.seconds, ran.error, ran.engine) == (0.5, None, None)
+
+
+@pytest.mark.parametrize("lone", [False, True])
+def test_only_a_lone_batch_runs_on_the_lone_engine(
+    bench: Bench, engine: GateEngine, make_engine: type[GateEngine], *, lone: bool
+) -> None:
+    """Others stay on the usual one, also while there is another."""
+    bench.alone("a b")
+    wide = make_engine()
+    model = LoadedModel(engine, golden, None, wide)
+    ran = run(replace(bench.batch(), lone=lone), model, ticking)
+    assert [each.text for each in ran.generations] == ["A B"]
+    assert (len(engine.calls), len(wide.calls)) == (not lone, lone)
 
 
 def test_an_engines_exception_is_brought_back(bench: Bench, engine: GateEngine) -> None:
