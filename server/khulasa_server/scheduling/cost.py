@@ -35,7 +35,7 @@ LEAST_SECONDS = 1e-6
 ERROR_MEMORY = 0.95
 """Part of the error that comes from earlier batches."""
 
-_Features = tuple[float, float, float, float]
+_Features = tuple[float, float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,11 @@ class Shape:
         """Beams of all items: what a decoding step works on."""
         return self.items * self.beam_size
 
+    @property
+    def tokens(self) -> int:
+        """Expected output tokens over all beams."""
+        return self.beam_size * self.written
+
     def plus(self, tokens: int, output: int) -> Shape:
         """With one item more."""
         return Shape(
@@ -89,7 +94,7 @@ class Shape:
 
 
 def _features(shape: Shape) -> _Features:
-    return (1.0, shape.padded, shape.steps, shape.beam_size * shape.written)
+    return (1.0, shape.padded, shape.steps, shape.tokens, shape.tokens * shape.steps)
 
 
 _PRIOR_SHAPES = tuple(
@@ -105,7 +110,8 @@ def seconds_of(coefficients: Coefficients, shape: Shape) -> float:
         coefficients.fixed
         + coefficients.input_token * shape.padded
         + coefficients.step * shape.steps
-        + coefficients.beam_token * shape.beam_size * shape.written
+        + coefficients.beam_token * shape.tokens
+        + coefficients.attention * shape.tokens * shape.steps
     )
 
 

@@ -170,6 +170,7 @@ class Desk:
             item = Item(
                 submission, output, seconds, key, request.priority, request.deadline, {waiter: None}
             )
+            item.cautious_output = lane.estimator.cautious_output(tokens, options.max_output_tokens)
             waiter.item = item
             self._board.enqueue(item)
 

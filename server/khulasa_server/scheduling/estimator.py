@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from khulasa_server.scheduling.cost import CostModel, Shape
-from khulasa_server.scheduling.ratios import RatioWindow, WeightedMean
+from khulasa_server.scheduling.ratios import LengthRatios, WeightedMean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +50,7 @@ class Estimator:
         self.cost = CostModel(profile.prior)
         self._profile = profile
         self._settings = settings
-        self._output = RatioWindow(profile.output_ratio)
+        self._output = LengthRatios(profile.output_ratio)
         self._pieces = WeightedMean(profile.tokens_per_code_point, _MEAN_WEIGHT, _MEAN_MEMORY)
         # Batches are never filled with equal items; the price says how far they are from it.
         self._price = WeightedMean(1.0, _PRICE_WEIGHT, _PRICE_MEMORY)
@@ -58,7 +58,19 @@ class Estimator:
 
     def expected_output(self, tokens: int, limit: int) -> int:
         """Output tokens of an item, at least 1, never more than its limit."""
-        return max(1, min(limit, round(tokens * self._output.quantile(EXPECTED))))
+        return self._output_at(EXPECTED, tokens, limit)
+
+    def cautious_output(self, tokens: int, limit: int) -> int:
+        """Output tokens that one item in twenty exceeds, at least 1.
+
+        It is the limit while few of about that length were seen: some models loop on long inputs.
+        """
+        if not self._output.knows(tokens):
+            return max(1, limit)
+        return self._output_at(CAUTIOUS, tokens, limit)
+
+    def _output_at(self, part: float, tokens: int, limit: int) -> int:
+        return max(1, min(limit, round(tokens * self._output.quantile(part, tokens))))
 
     def item_seconds(self, tokens: int, output: int, beam_size: int) -> float:
         """Engine seconds that an item adds while others wait with it."""
@@ -84,7 +96,7 @@ class Estimator:
         most = min(most, stage.max_output_tokens or most)
         price = self.alone_seconds if stage.deterministic else self.item_seconds
         expected = self.expected_output(length, most)
-        cautious = Shape.single(length, self._cautious_output(items, length, most), stage.beam_size)
+        cautious = Shape.single(length, self._cautious_mean(items, length, most), stage.beam_size)
         most_rows = 1 if stage.deterministic else self._filled(cautious)
         return StageCost(
             seconds=items * price(length, expected, stage.beam_size),
@@ -117,15 +129,16 @@ class Estimator:
 
     def observe_output(self, tokens: int, output: int) -> None:
         """Learn that an item of `tokens` got `output` tokens."""
-        self._output.observe(output / max(1, tokens))
+        self._output.observe(tokens, output / max(1, tokens))
 
     def observe_request(self, code_points: int, tokens: int) -> None:
         """Learn that a text of `code_points` became `tokens`, those of its retries included."""
         self._pieces.observe(tokens, code_points)
 
-    def _cautious_output(self, items: int, length: int, most: int) -> int:
+    def _cautious_mean(self, items: int, length: int, most: int) -> int:
         """Output tokens an item: a sum over many items strays less than one of them does."""
-        middle, high = self._output.quantile(EXPECTED), self._output.quantile(CAUTIOUS)
+        middle = self._output.quantile(EXPECTED, length)
+        high = self._output.quantile(CAUTIOUS, length)
         ratio = middle + (high - middle) / math.sqrt(items)
         return max(1, min(most, math.ceil(length * ratio)))
 

@@ -110,6 +110,7 @@ class Item:
         state: where it is.
         entry: its place in a queue, while it has one.
         claim: its place in the ledger, while it waits.
+        cautious_output: tokens that few like it exceed; 0: as expected.
     """
 
     submission: Submission
@@ -122,6 +123,7 @@ class Item:
     state: State = State.WAITING
     entry: Entry[Item] | None = None
     claim: Claim | None = None
+    cautious_output: int = 0
 
     @property
     def length(self) -> int:

@@ -7,6 +7,8 @@ from collections import deque
 
 _PRIOR_SPREAD = (0.6, 0.8, 0.9, 1.0, 1.0, 1.1, 1.2, 1.6)
 """Multiples of the prior that stand for observations until real ones outnumber them."""
+ENOUGH = 32
+"""Observations from which an octave of lengths is judged by its own."""
 
 
 class RatioWindow:
@@ -21,9 +23,12 @@ class RatioWindow:
         self._recent = deque(prior * factor for factor in _PRIOR_SPREAD)
         self._ordered = sorted(self._recent)
         self._size = size
+        self.seen = 0
+        """Observations so far, forgotten ones included."""
 
     def observe(self, ratio: float) -> None:
         """Learn one ratio; the oldest one is forgotten when the window is full."""
+        self.seen += 1
         self._recent.append(ratio)
         insort(self._ordered, ratio)
         if len(self._recent) > self._size:
@@ -33,6 +38,42 @@ class RatioWindow:
         """Smallest observed ratio that at least `part` (0 to 1) of them do not exceed."""
         last = len(self._ordered) - 1
         return self._ordered[min(last, max(0, _ceil(part * len(self._ordered)) - 1))]
+
+
+class LengthRatios:
+    """Quantiles of recent ratios for inputs of about a length.
+
+    Short inputs get outputs that are longer than they are, long ones shorter, but for those that
+    loop to their limit: one ratio for all would expect neither.
+
+    Args:
+        prior: ratio believed before anything was measured, above 0.
+    """
+
+    def __init__(self, prior: float) -> None:
+        self._all = RatioWindow(prior)
+        self._octaves: dict[int, RatioWindow] = {}
+        self._prior = prior
+
+    def observe(self, tokens: int, ratio: float) -> None:
+        """Learn one ratio of an input of so many tokens."""
+        self._all.observe(ratio)
+        self._octaves.setdefault(_octave(tokens), RatioWindow(self._prior)).observe(ratio)
+
+    def knows(self, tokens: int) -> bool:
+        """Whether enough inputs of that octave were seen to judge it by its own."""
+        window = self._octaves.get(_octave(tokens))
+        return window is not None and window.seen >= ENOUGH
+
+    def quantile(self, part: float, tokens: int) -> float:
+        """As `RatioWindow.quantile`, of inputs of that octave, or of all while it has few."""
+        window = self._octaves[_octave(tokens)] if self.knows(tokens) else self._all
+        return window.quantile(part)
+
+
+def _octave(tokens: int) -> int:
+    """Inputs of 1, 2 to 3, 4 to 7, … tokens."""
+    return max(1, tokens).bit_length()
 
 
 class WeightedMean:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,12 +121,19 @@ class Coefficients:
         input_token: of each padded input token.
         step: of each decoding step, whatever the number of rows.
         beam_token: of each output token and beam.
+        attention: of each output token, beam and decoding step of the batch: what is computed for
+            a token grows with those before it, and beyond the caches with all of the batch's.
     """
 
     fixed: float = 0.001
     input_token: float = 0.000_05
     step: float = 0.000_5
     beam_token: float = 0.000_3
+    attention: float = 0.0
+
+
+TYPICAL: Final = Coefficients(attention=0.000_001_5)
+"""In about the right proportions for any model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,7 @@ class ModelProfile:
 
     digest: str
     tokenizer_digest: str
-    prior: Coefficients = field(default_factory=Coefficients)
+    prior: Coefficients = TYPICAL
     threads: int = 1
     batch_tokens: int = 2048
     batch_rows: int = 256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import pytest
 from hypothesis import given, settings
@@ -46,10 +46,23 @@ def test_equal_items_are_multiplied() -> None:
     assert Shape.single(5, 7, 2).times(3) == Shape.single(5, 7, 2).plus(5, 7).plus(5, 7)
 
 
-def test_seconds_are_the_sum_of_four_parts() -> None:
-    """0.01 fixed, 27 padded tokens, 11 steps, 4 beams of 20 output tokens."""
+def test_seconds_are_the_sum_of_five_parts() -> None:
+    """0.01 fixed, 27 padded tokens, 11 steps, 4 beams of 20 outputs, those times steps."""
     shape = Shape(items=3, longest=9, steps=11, written=20, beam_size=4)
     assert seconds_of(PRIOR, shape) == pytest.approx(0.01 + 0.027 + 0.022 + 0.04)
+    attentive = replace(PRIOR, attention=0.001)
+    assert seconds_of(attentive, shape) == pytest.approx(0.099 + 0.001 * 4 * 20 * 11)
+
+
+def test_long_outputs_are_learned_to_cost_more_than_their_tokens() -> None:
+    """A machine on which each token costs more in a long output is not judged by its short ones."""
+    truth = replace(TRUTH, attention=0.000_01)
+    model = CostModel(PRIOR)
+    for at, shape in enumerate(shapes(3, 400)):
+        model.observe(shape, seconds_of(truth, shape), float(at))
+    for output in (10, 40, 90):
+        shape = Shape.single(output, output, 4).times(16)
+        assert model.predict(shape) == pytest.approx(seconds_of(truth, shape), rel=0.15)
 
 
 @given(SHAPES)

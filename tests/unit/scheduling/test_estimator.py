@@ -47,6 +47,20 @@ def test_expected_output_follows_the_ratio_within_limits(
     assert estimator(output_ratio=1.5).expected_output(tokens, limit) == expected
 
 
+def test_the_cautious_output_is_the_limit_until_such_outputs_were_seen() -> None:
+    """Then it is what one in twenty exceeds: one of ten loops to three times its input."""
+    one = estimator()
+    assert one.expected_output(40, 120) == 40
+    assert one.cautious_output(40, 120) == 120
+    for place in range(400):
+        one.observe_output(40, 120 if place % 10 == 0 else 36)
+    assert one.expected_output(40, 200) == 36
+    assert one.cautious_output(40, 200) == 120
+    assert one.cautious_output(40, 99) == 99
+    assert one.cautious_output(4, 99) == 99
+    assert one.cautious_output(4, 0) == 1
+
+
 def test_an_item_shares_the_batch_it_fills() -> None:
     """Nine items of ten tokens are all that runs within 1.05 s: (0.1 + 0.9) / 9 each."""
     assert estimator().item_seconds(10, 10, 1) == pytest.approx(1.0 / 9)

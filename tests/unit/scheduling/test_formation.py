@@ -167,6 +167,27 @@ def test_no_batch_is_predicted_above_its_seconds() -> None:
     assert len(take(queue, seconds=0.05)) == 1
 
 
+def test_outputs_that_may_be_long_count_against_the_seconds_of_a_batch() -> None:
+    """Ten tokens expected, forty possible: nine are 90 and 3 times 30 together, 0.1 s a token.
+
+    Models that loop made batches of 17 sentences last three times as long as was predicted.
+    """
+    cost = CostModel(Coefficients(fixed=0.0, input_token=0.0, step=0.0, beam_token=0.05))
+    items = [item(5, output=10) for _ in range(20)]
+    assert len(take(queue_of(items), seconds=18.0, cost=cost)) == 18
+    for each in (items := [item(5, output=10) for _ in range(20)]):
+        each.cautious_output = 40
+    assert len(take(queue_of(items), seconds=18.0, cost=cost)) == 9
+
+
+def test_the_longest_possible_output_counts_the_steps() -> None:
+    """One item of five may take forty steps, 0.1 s each: the fifth would need 4 s of 3.9."""
+    cost = CostModel(Coefficients(fixed=10.0, input_token=0.0, step=0.1, beam_token=0.0))
+    items = [item(5, output=10, order=order) for order in range(5)]
+    items[4].cautious_output = 40
+    assert take(queue_of(items), seconds=13.9, cost=cost) == items[:4]
+
+
 def test_a_batch_ends_before_its_first_deadline() -> None:
     """An item due in 0.26 s takes two others along, not three, whether it is the first or not."""
     queue = queue_of([item(5, due=0.26), item(5), item(5), item(5)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from khulasa_server.scheduling.ratios import RatioWindow, WeightedMean
+from khulasa_server.scheduling.ratios import ENOUGH, LengthRatios, RatioWindow, WeightedMean
 
 
 def test_the_prior_gives_median_and_tail_at_once() -> None:
@@ -39,6 +39,21 @@ def test_the_oldest_ratio_is_forgotten_first() -> None:
     for ratio in (100.0, *[5.0] * 8):
         window.observe(ratio)
     assert window.quantile(1.0) == window.quantile(0.0) == 5.0
+
+
+def test_each_octave_of_lengths_has_its_own_ratio_once_enough_was_seen() -> None:
+    """Inputs of 8 to 15 tokens get twice as many, of 64 to 127 half as many; others both."""
+    ratios = LengthRatios(1.0)
+    for seen in range(ENOUGH):
+        assert not ratios.knows(8)
+        assert ratios.quantile(0.5, 8) == ratios.quantile(0.5, 64), seen
+        ratios.observe(8, 2.0)
+        ratios.observe(127, 0.5)
+    assert ratios.knows(15)
+    assert (ratios.quantile(0.5, 15), ratios.quantile(0.5, 64)) == (2.0, 0.5)
+    assert not ratios.knows(16)
+    assert ratios.quantile(0.2, 16) == 0.5
+    assert ratios.quantile(0.8, 0) == 2.0
 
 
 def test_a_mean_starts_at_its_prior() -> None:
