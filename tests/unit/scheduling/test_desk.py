@@ -449,5 +449,5 @@ def test_admission_learns_how_long_a_request_takes_from_its_start(make_bench: ty
             bench.submit(request, f"{number} second " * 8, retry=True)
             bench.run()
             bench.core.release(request, bench.now)
-    assert least_admitted(paused) > least_admitted(prompt)
-    assert least_admitted(prompt) < least_admitted(make_bench()) + 0.2
+    untaught = least_admitted(make_bench())
+    assert untaught <= least_admitted(prompt) < least_admitted(paused)
