@@ -27,6 +27,8 @@ ROOT: Final = Path(__file__).parents[2]
 WORK: Final = ROOT / "build" / "mutation" / "work"
 REACHED: Final = WORK / "mutants" / "mutmut-stats.json"
 """Which tests reach which function."""
+RESULTS: Final = WORK / "results.jsonl"
+"""Verdicts as they come."""
 TRIES: Final = 3
 LOG: Final = WORK.with_name("mutmut.log")
 ROOM: Final = "src/khulasa_server/scheduling"
@@ -44,6 +46,7 @@ CONFIG: Final = f"""
 source_paths = ["src"]
 only_mutate = ["{ROOM}/*"]
 also_copy = ["proto"]
+track_dependencies = false
 pytest_add_cli_args = {json.dumps(QUIET)}
 pytest_add_cli_args_test_selection = {json.dumps(SELECTION)}
 """
@@ -98,11 +101,10 @@ def generate(seconds: float) -> None:
 
 def decide(mutants: dict[str, list[str]], minutes: float) -> None:
     """Decide mutants, given the tests that reach each, until time is over."""
-    results = WORK / "results.jsonl"
-    results.unlink(missing_ok=True)
+    RESULTS.unlink(missing_ok=True)
     plan = WORK / "plan.json"
     plan.write_text(
-        json.dumps({"mutants": mutants, "minutes": minutes, "results": str(results)}), "utf-8"
+        json.dumps({"mutants": mutants, "minutes": minutes, "results": str(RESULTS)}), "utf-8"
     )
     paths = (WORK / "mutants" / "src", WORK / "mutants" / "proto", Path(__file__).parent)
     environment = {
@@ -116,7 +118,7 @@ def decide(mutants: dict[str, list[str]], minutes: float) -> None:
         if _run(command, WORK / "mutants", environment, 60 * minutes + 600):
             raise SystemExit(f"the tests could not be run: see {LOG}")
     finally:
-        keep(results)
+        keep()
 
 
 def _run(command: list[str], where: Path, environment: dict[str, str], seconds: float) -> int:
@@ -151,11 +153,11 @@ def undecided(files: list[str], *, again: bool) -> dict[str, list[str]]:
     }
 
 
-def keep(results: Path) -> None:
+def keep() -> None:
     """Put verdicts where mutmut keeps its own."""
-    if not results.is_file():
+    if not RESULTS.is_file():
         return
-    lines = [json.loads(line) for line in results.read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in RESULTS.read_text("utf-8").splitlines()]
     verdict = {line["mutant"]: line["code"] for line in lines}
     for module in modules():
         meta = _meta(module)
@@ -238,6 +240,7 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="decide anew what was not killed")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("mutation was ended"))
+    keep()
     prepare()
     began = time.monotonic()
     generate(60 * arguments.minutes)

@@ -23,7 +23,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -41,6 +41,8 @@ TIMES: Final = 10.0
 """A test may take so many seconds, and so many times what it usually takes."""
 TRIES: Final = 3
 """Tests with timers may fail on a machine that stands still."""
+MOST_HANGS: Final = 3
+"""Tests that a mutant may hang in before it is given up; another may fail."""
 LOOK: Final = 0.05
 """Seconds between two looks at a mutant that says nothing."""
 MEMORY: Final = 4 * 2**30
@@ -102,6 +104,13 @@ class Plan:
             results.write(line + "\n")
 
 
+class Verdict(NamedTuple):
+    """What became of a mutant, and the test that decided it."""
+
+    code: int
+    test: str
+
+
 class Decider:
     """Runs the tests of one mutant after the other.
 
@@ -125,7 +134,7 @@ class Decider:
             if time.monotonic() - began > self._plan.seconds:
                 return
             tests = [name for name in self._plan.mutants[mutant] if name in self._items]
-            code, test = self.decide(mutant, tests) if tests else (UNTESTED, "")
+            code, test = self.decide(mutant, tests) if tests else Verdict(UNTESTED, "")
             self._plan.note(mutant, code, test)
 
     def _learn(self) -> None:
@@ -141,17 +150,27 @@ class Decider:
         if Attempt(self._session, "fail", items, {}).run().code != KILLED:
             raise pytest.UsageError("a mutant that always raises is not noticed")
 
-    def decide(self, mutant: str, tests: Sequence[str]) -> tuple[int, str]:
+    def decide(self, mutant: str, tests: Sequence[str]) -> Verdict:
         """What becomes of a mutant, and the test that decided it."""
         function = mutant.rpartition("__mutmut_")[0]
-        left = self._sorted(function, tests)
+        left, hung = self._sorted(function, tests), ""
+        for _ in range(MOST_HANGS):
+            ended = self._attempt(mutant, left)
+            if ended.code != TIMED_OUT:
+                self._kills[function][ended.test] += ended.code == KILLED
+                return Verdict(TIMED_OUT, hung) if hung and ended.code == SURVIVED else ended
+            hung = ended.test
+            left = left[[item.nodeid for item in left].index(hung) + 1 :]
+        return Verdict(TIMED_OUT, hung)
+
+    def _attempt(self, mutant: str, left: Sequence[pytest.Item]) -> Verdict:
+        """What becomes of a mutant in some tests; one that fails a test but once is not noticed."""
         while left:
             ended = Attempt(self._session, mutant, left, self._usual).run()
             if ended.code != KILLED or self._noticed_again(mutant, ended.test):
-                self._kills[function][ended.test] += ended.code == KILLED
-                return ended.code, ended.test
+                return Verdict(ended.code, ended.test)
             left = left[[item.nodeid for item in left].index(ended.test) + 1 :]
-        return SURVIVED, ""
+        return Verdict(SURVIVED, "")
 
     def _noticed_again(self, mutant: str, test: str) -> bool:
         """Whether a test fails twice; those with threads and timers may fail for other reasons."""

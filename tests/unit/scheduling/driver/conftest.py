@@ -16,7 +16,7 @@ from khulasa_server.engines.base import EngineError, Finish, Generation, Generat
 from khulasa_server.scheduling import Scheduler, SchedulerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from khulasa_server.engines.base import Timing, Tokens
 
@@ -84,6 +84,21 @@ class GateEngine:
     def close(self) -> None:
         """Refuse later calls."""
         self.closed = True
+
+
+@pytest.fixture(autouse=True)
+async def heard() -> AsyncIterator[list[dict[str, Any]]]:
+    """Whatever a callback of the loop raises ends the test, which might wait for it for ever."""
+    told: list[dict[str, Any]] = []
+
+    def hear(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        told.append(context)
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+
+    asyncio.get_running_loop().set_exception_handler(hear)
+    yield told
+    assert not told
 
 
 @pytest.fixture
