@@ -12,6 +12,7 @@ from training.documents import END
 
 WORDS = ["رفض", "ساسة", "عراقيون", "اليوم", "مباحثات", "بين", "رئيس", "الوزراء", "في", "طهران"]
 VOCABULARY = 1000
+COMMA = 9
 
 
 def seeded(seed: int) -> random.Random:
@@ -20,7 +21,9 @@ def seeded(seed: int) -> random.Random:
 
 
 def encode(text: str) -> list[int]:
-    """A number of a word, two for its full stop."""
+    """A number of a word, two for its full stop, one for a comma alone."""
+    if text == "،":
+        return [COMMA]
     numbers = [300 + WORDS.index(word.strip(".")) for word in text.split() if word.strip(".")]
     return [*numbers, 7, 8] if text.endswith(".") else numbers
 
@@ -68,8 +71,8 @@ def test_sentences_without_an_end_get_one() -> None:
 
 
 def test_sentences_of_unusual_length_are_left_out() -> None:
-    """One word is no sentence, and a hundred are no sentence either."""
-    library = documents.library([text(0, 1), text(1, 100), text(2, 5)], {}, encode, VOCABULARY)
+    """One word is no sentence, and a hundred and thirty are no sentence either."""
+    library = documents.library([text(0, 1), text(1, 130), text(2, 5)], {}, encode, VOCABULARY)
     assert [len(row) for stream in library.streams for row in stream] == [7]
 
 
@@ -77,3 +80,20 @@ def test_source_that_is_missing_is_no_stream() -> None:
     """Nothing is drawn from an empty text."""
     assert len(LIBRARY.streams) == 2
     assert all(LIBRARY.streams)
+
+
+def test_first_sentences_are_joined_by_commas_into_long_ones() -> None:
+    """A part of the documents begins with a sentence longer than any in the texts."""
+    drawn = [LIBRARY.document(seeded(seed), 250) for seed in range(300)]
+    written = [document[1] for document in drawn if document]
+    joined = [summary for summary in written if COMMA in summary]
+    assert 0.15 * len(written) < len(joined) < 0.4 * len(written)
+    assert max(map(len, joined)) > 60
+    assert all(summary[-2] == LIBRARY.stop[0] for summary in joined)
+
+
+def test_many_documents_are_full() -> None:
+    """A window that is rarely filled is not learned to its end; some texts end before it."""
+    drawn = [LIBRARY.document(seeded(seed), 250) for seed in range(300)]
+    full = [document for document in drawn if document and len(document[0]) > 200]
+    assert len(full) > 80
