@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import typer
 
+from training import alignments, sources
 from training.loop import Plan, Run, Task
 from training.sources import DataError
 from training.summarizer import Summarizer
 from training.translator import Translator
+
+if TYPE_CHECKING:
+    from training.batches import Row
 
 app = typer.Typer(help="Train the embedded demonstration models.", no_args_is_help=True)
 
@@ -29,7 +33,7 @@ Threads = Annotated[int, typer.Option(help="Threads of torch.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 
 
-def _go(task: Task, plan: Plan, first: int) -> None:
+def _go(task: Task[Row], plan: Plan, first: int) -> None:
     Run(task, plan, first).go()
     typer.echo(f"see {plan.output}", err=True)
 
@@ -48,6 +52,9 @@ def translator(  # noqa: PLR0917 - one parameter a flag
     budget: Budget = 1800,
     threads: Threads = 1,
     seed: Seed = 0,
+    links: Annotated[
+        Path | None, typer.Option(help="Links of the data's words, from `align`.")
+    ] = None,
     dev: Annotated[
         list[Path] | None, typer.Option(help="Development set, TSV; repeatable.")
     ] = None,
@@ -58,11 +65,27 @@ def translator(  # noqa: PLR0917 - one parameter a flag
     plan = Plan(output, warmup, peak, last, anneal, seed)
     try:
         task = Translator(
-            base, data, dev or [], dev_lines=dev_lines, dropout=dropout, budget=budget
+            base,
+            data,
+            dev or [],
+            links=links,
+            dev_lines=dev_lines,
+            dropout=dropout,
+            budget=budget,
         )
     except DataError as error:
         raise typer.BadParameter(str(error)) from error
     _go(task, plan, first)
+
+
+@app.command()
+def align(data: Data, links: Annotated[Path, typer.Argument(help="File to be written.")]) -> None:
+    """Find which words of the translator's pairs translate each other, in about two minutes."""
+    try:
+        pairs = sources.read_pairs(data)
+    except DataError as error:
+        raise typer.BadParameter(str(error)) from error
+    alignments.write(links, alignments.align(pairs))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import random
@@ -16,6 +16,12 @@ Numbers: TypeAlias = list[int]
 
 Example: TypeAlias = tuple[Numbers, Numbers]
 """What is read, and what is to be written."""
+
+Linked: TypeAlias = tuple[Numbers, Numbers, Numbers, Numbers]
+"""An example; the number of the word that each piece read is part of; that of the word which each
+piece to be written translates, -1 for none."""
+
+Row = TypeVar("Row", Example, Linked)
 
 
 def draw(weights: Sequence[float], rng: random.Random) -> list[int]:
@@ -34,7 +40,7 @@ def pools(drawn: Sequence[int], size: int = POOL) -> Iterator[Sequence[int]]:
     return (drawn[start : start + size] for start in range(0, len(drawn), size))
 
 
-def group(examples: Sequence[Example], budget: int, rng: random.Random) -> list[list[Example]]:
+def group(examples: Sequence[Row], budget: int, rng: random.Random) -> list[list[Row]]:
     """Examples of like lengths together, in batches that come in random order.
 
     Args:
@@ -46,7 +52,7 @@ def group(examples: Sequence[Example], budget: int, rng: random.Random) -> list[
     Returns:
         Every example in exactly one batch.
     """
-    batches: list[list[Example]] = []
+    batches: list[list[Row]] = []
     longest = 0
     for example in sorted(examples, key=lambda one: (len(one[1]), len(one[0]))):
         longest = max(longest, *map(len, example))

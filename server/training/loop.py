@@ -7,11 +7,12 @@ import random
 import signal
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from training.batches import Row
 from training.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -19,14 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from training.batches import Example
 
 STATE = "state.pt"
 LOG = "log.jsonl"
 CHECKPOINT = "checkpoint"
 
 
-class Task(Protocol):
+class Task(Protocol[Row]):
     """What is learned.
 
     Args:
@@ -35,11 +35,11 @@ class Task(Protocol):
 
     model: Any
 
-    def batches(self, rng: random.Random, step: int) -> Iterator[Sequence[Example]]:
+    def batches(self, rng: random.Random, step: int) -> Iterator[Sequence[Row]]:
         """Endless batches from a step on."""
         ...
 
-    def loss(self, batch: Sequence[Example]) -> Any:  # noqa: ANN401 - a tensor
+    def loss(self, batch: Sequence[Row]) -> Any:  # noqa: ANN401 - a tensor
         """Mean loss of a piece, a scalar with a gradient."""
         ...
 
@@ -87,7 +87,7 @@ class Plan:
     log_steps: int = 50
 
 
-class Run:
+class Run(Generic[Row]):
     """A run, new or resumed.
 
     Resuming restores weights, optimizer, average and step. The order of the data is drawn anew,
@@ -99,8 +99,9 @@ class Run:
         first: steps behind the task's model if this run is new.
     """
 
-    def __init__(self, task: Task, plan: Plan, first: int = 0) -> None:
-        self.task, self.plan = task, plan
+    def __init__(self, task: Task[Row], plan: Plan, first: int = 0) -> None:
+        self.task: Task[Row] = task
+        self.plan = plan
         self.first = self.step = first
         self._stopping = False
         self._average = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(plan.average))
@@ -175,7 +176,7 @@ class Run:
         plan = self.plan
         return Schedule(plan.peak, plan.warmup, self.first, plan.last, plan.anneal)
 
-    def _learn_from(self, batch: Sequence[Example], rate: float) -> float:
+    def _learn_from(self, batch: Sequence[Row], rate: float) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         loss = self.task.loss(batch)

@@ -26,11 +26,14 @@ class Pair:
         source: where it comes from, as in the first column of `pairs.tsv`.
         arabic: one sentence or phrase.
         english: its translation.
+        links: of each English word, the number of the Arabic word that it translates, -1 for none;
+            empty where nothing is known.
     """
 
     source: str
     arabic: str
     english: str
+    links: tuple[int, ...] = ()
 
 
 def read_pairs(directory: Path) -> list[Pair]:

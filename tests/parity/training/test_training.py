@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,10 @@ from khulasa_server.bundles.building.build import Recorder, build
 from khulasa_server.bundles.building.describe import BuildOptions, Origin
 from khulasa_server.engines.ctranslate2 import CTranslate2Engine
 from khulasa_server.engines.proving import GREEDY
-from training import sources
+from training import alignments, sources
+from training.alignments import NONE
 from training.loop import CHECKPOINT, LOG, Plan, Run
+from training.sources import Pair
 from training.summarizer import Summarizer
 from training.translator import Pieces, Translator
 
@@ -27,13 +31,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from khulasa_server.bundles.manifest import Manifest
-    from training.batches import Example
+    from training.batches import Linked
 
 MARIAN = shapes.marian_shape(
     depth=32, layers=2, heads=4, inner=64, pieces_a_side=300, vocabulary=560
 )
 MT5 = shapes.mt5_shape(depth=32, head=12, layers=2, heads=4, inner=64, pieces_known=700, rows=712)
 ROWS = [("نعم.", "Yes."), ("لا أدري.", "I do not know."), ("هذا كتاب.", "This is a book.")]
+LINKS = [(0,), (0, 0, 0, 1), (0, NONE, NONE, 1), (0,)]
+"""Of these rows, and of the one that is distilled."""
 
 
 @pytest.fixture
@@ -55,7 +61,9 @@ def translator(tmp_path: Path, data: Path) -> Translator:
     base.mkdir()
     synthesize.write(base, MARIAN, seed=1, name="tiny")
     dev.write_text("".join(f"{arabic}\t{english}\n" for arabic, english in ROWS), "utf-8")
-    return Translator(base, data, [dev], dev_lines=3, dropout=0.0, budget=400)
+    links = tmp_path / "links"
+    alignments.write(links, LINKS)
+    return Translator(base, data, [dev], links=links, dev_lines=3, dropout=0.0, budget=400)
 
 
 @pytest.fixture
@@ -84,7 +92,7 @@ class Stopped:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the task has
         return getattr(self._task, name)
 
-    def batches(self, rng: Any, step: int) -> Iterator[Sequence[Example]]:  # noqa: ANN401 - as the task's
+    def batches(self, rng: Any, step: int) -> Iterator[Sequence[Linked]]:  # noqa: ANN401 - as the task's
         """Those of the task, with SIGTERM among them."""
         for number, batch in enumerate(self._task.batches(rng, step)):
             if number == self._after:
@@ -102,6 +110,36 @@ def test_translator_learns_and_tells_its_scores(translator: Translator, plan: Pl
     assert scores["step"] == 20
     assert scores["chrF2 signature"].startswith("nrefs:1")
     assert {"dev BLEU", "dev chrF2", "dev first"} <= scores.keys()
+
+
+def test_translator_learns_where_to_look(translator: Translator, plan: Plan) -> None:
+    """The heads that are taught look more at the word which is being translated than before."""
+    rng = random.Random(1)  # noqa: S311 - repeatable
+    rows = [row for batch in itertools.islice(translator.batches(rng, 0), 9) for row in batch]
+    assert any(link != NONE for *_, links in rows for link in links)
+    before = looking(translator, rows)
+    Run(translator, plan).go()
+    assert looking(translator, rows) < 0.8 * before
+
+
+def looking(translator: Translator, rows: Sequence[Linked]) -> float:
+    """What the loss holds for looking elsewhere: what linked rows cost more than unlinked ones."""
+    unlinked: list[Linked] = [
+        (read, written, places, [NONE] * len(links)) for read, written, places, links in rows
+    ]
+    translator.model.eval()
+    with torch.inference_mode():
+        return float(translator.loss(rows) - translator.loss(unlinked))
+
+
+def test_words_that_occur_together_are_linked() -> None:
+    """Of a few sentences that share words, every word finds its translation."""
+    arabic, english = ["كتاب", "قلم", "باب", "بيت"], ["book", "pen", "door", "house"]
+    chosen = list(itertools.permutations(range(4), 2)) * 20
+    pairs = [Pair("x", f"{arabic[a]} {arabic[b]}", f"{english[b]} {english[a]}") for a, b in chosen]
+    links = alignments.align(pairs)
+    assert len(links) == len(pairs)
+    assert sum(link == (1, 0) for link in links) > 0.95 * len(pairs)
 
 
 def test_stopped_run_goes_on_where_it_was(translator: Translator, plan: Plan) -> None:
