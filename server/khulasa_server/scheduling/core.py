@@ -212,6 +212,7 @@ class SchedulerCore:
 
     def next_work(self, now: float) -> Work | None:
         """Take a slot for the most urgent work; None: no slot is free, or nothing waits."""
+        self._dispatcher.learn()
         self._desk.expire(now)
         work = self._dispatcher.next_work(now)
         if isinstance(work, Batch):
@@ -272,6 +273,7 @@ class SchedulerCore:
 
     def statistics(self) -> Statistics:
         """State at this moment."""
+        self._dispatcher.learn()
         return Statistics(
             lanes=take_census(self._board, self._desk.requests, self._settings.slots),
             slots=self._settings.slots,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from khulasa_server.scheduling.arbiter import Arbiter, Turn
@@ -51,6 +52,7 @@ class Dispatcher:
         self._arbiter = Arbiter(settings.slots, settings.bulk_share, settings.bulk_batch_seconds)
         self._batches: dict[Batch, None] = {}
         self._completed = 0
+        self._lessons: list[Callable[[], None]] = []
         self._wanting = 0
 
     @property
@@ -221,10 +223,33 @@ class Dispatcher:
             self.failed(batch, RuntimeError("the engine lost outputs"), now)
             return
         lane = self._free(batch)
-        self._learn(lane, batch, generations, seconds, now)
         self._completed += 1
+        self._tell(batch, generations, seconds)
         for item, generation in zip(batch.items, generations, strict=True):
             self._finish(item, generation, seconds, now)
+        self._lessons.append(partial(self._learn, lane, batch, generations, seconds, now))
+        if batch.lone:
+            self.learn()  # whether its engine pays is asked at once
+
+    def learn(self) -> None:
+        """Learn from the batches that have ended; their callers were told first."""
+        lessons, self._lessons = self._lessons, []
+        for lesson in lessons:
+            lesson()
+
+    def _tell(self, batch: Batch, generations: Sequence[Generation], seconds: float) -> None:
+        """Before any caller has its answer: who has it finds it in the metrics."""
+        self._board.observer.batch(
+            BatchReport(
+                model=batch.model,
+                items=len(batch.items),
+                input_tokens=sum(item.length for item in batch.items),
+                padded_tokens=batch.shape.padded,
+                output_tokens=sum(generation.output_tokens for generation in generations),
+                seconds=seconds,
+                predicted_seconds=batch.predicted_seconds,
+            )
+        )
 
     def _learn(
         self,
@@ -242,17 +267,6 @@ class Dispatcher:
             lane.estimator.observe_price(seconds, (shape_of([item]) for item in batch.items))
         for item, generation in zip(batch.items, generations, strict=True):
             lane.estimator.observe_output(item.length, generation.output_tokens)
-        self._board.observer.batch(
-            BatchReport(
-                model=lane.name,
-                items=len(batch.items),
-                input_tokens=sum(item.length for item in batch.items),
-                padded_tokens=batch.shape.padded,
-                output_tokens=sum(generation.output_tokens for generation in generations),
-                seconds=seconds,
-                predicted_seconds=batch.predicted_seconds,
-            )
-        )
 
     @staticmethod
     def _learn_lone(lane: Lane, batch: Batch, seconds: float) -> None:

@@ -12,6 +12,7 @@ from khulasa_server.errors import (
     Reason,
 )
 from khulasa_server.scheduling import CacheMode, Coefficients, Completion, Drop, Priority
+from khulasa_server.scheduling.cost import CostModel
 
 if TYPE_CHECKING:
     from tests.unit.scheduling.conftest import Bench
@@ -29,6 +30,21 @@ def test_an_idle_engine_starts_at_once(bench: Bench) -> None:
     assert batch.options == batch.items[0].options
     assert bench.core.running == 1
     assert bench.work() is None
+
+
+def test_callers_are_told_before_anything_is_learned(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fitting the cost model takes longer than an answer may wait; it is done before new work."""
+    learned: list[int] = []
+    told = bench.alone("a b")
+    monkeypatch.setattr(CostModel, "observe", lambda *_: learned.append(len(told.outcomes)))
+    bench.end(bench.batch())
+    assert told.completion.generation.text == "A B"
+    assert len(bench.observer.batches) == 1
+    assert learned == []
+    assert bench.work() is None
+    assert learned == [1]
 
 
 def test_what_waits_spreads_over_free_slots(make_bench: type[Bench]) -> None:
