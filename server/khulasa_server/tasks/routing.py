@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from khulasa_server.bundles.manifest import Task
@@ -49,16 +50,12 @@ class Route:
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """What the model reads of each text: normalized, in pieces, end of sequence appended."""
-        return self.engine.tokenize([normalize(text, self._policy).text for text in texts])
+        policy = _policy(self.manifest.vowel_marks.policy, self.source)
+        return self.engine.tokenize([normalize(text, policy).text for text in texts])
 
     def count(self, text: str) -> int:
         """How many tokens the model reads a text as, end of sequence included."""
         return len(self.tokenize([text])[0])
-
-    @property
-    def _policy(self) -> Policy:
-        marks = Marks(self.manifest.vowel_marks.policy)
-        return Policy(marks, keep_joiners=self.source in JOINER_LANGUAGES)
 
     def stage(self, code_points: int, options: Options) -> Stage:
         """Work of reading so many code points, for admission."""
@@ -69,6 +66,11 @@ class Route:
             self.generation.max_output_tokens,
             options.deterministic,
         )
+
+
+@lru_cache(maxsize=256)
+def _policy(marks: str, language: str) -> Policy:
+    return Policy(Marks(marks), keep_joiners=language in JOINER_LANGUAGES)
 
 
 def route_translation(

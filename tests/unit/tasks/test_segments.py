@@ -15,6 +15,7 @@ from khulasa_server.guards.findings import Kind
 from khulasa_server.scheduling import CacheMode
 from khulasa_server.tasks.segments import (
     in_order,
+    limited,
     output_limit,
     stricter,
 )
@@ -50,6 +51,14 @@ def test_a_good_output_is_decoded_once(make_office: Make) -> None:
     assert segment.score == pytest.approx(sum(map(log_probability, tokens)) / len(tokens))
     assert (usage.retries, usage.output_tokens) == (0, len(tokens))
     assert usage.input_tokens == len(office.engines[TRANSLATOR].tokenize(["كتاب الولد"])[0])
+
+
+def test_segments_of_one_length_share_their_options() -> None:
+    """Equal options are one object, which queues compare at a glance; the limit is the length's."""
+    options = GenerationOptions(max_output_tokens=200)
+    assert limited(options, 10) is limited(options, 10)
+    assert limited(options, 10) == GenerationOptions(max_output_tokens=output_limit(10, 200))
+    assert limited(options, 100).max_output_tokens == 200
 
 
 def test_a_retry_that_mends_replaces_the_output_and_says_so(make_office: Make) -> None:
@@ -206,6 +215,21 @@ async def test_results_come_in_order_whatever_finishes_first() -> None:
         return number
 
     assert await collected(in_order(job(number) for number in range(5))) == [0, 1, 2, 3, 4]
+
+
+async def test_a_lone_job_runs_in_its_callers_task() -> None:
+    """A request of one sentence starts no task, and its failure is the caller's."""
+    caller = asyncio.current_task()
+
+    async def job() -> int:
+        return id(asyncio.current_task())
+
+    async def fail() -> int:
+        raise LookupError
+
+    assert await collected(in_order(iter([job()]))) == [id(caller)]
+    with pytest.raises(LookupError):
+        await collected(in_order([fail()]))
 
 
 async def test_the_first_failure_cancels_the_rest() -> None:
