@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -21,6 +21,18 @@ _TOKENS: Final = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 _PADDING: Final = (1, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5)
 _ERROR: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5)
 _BATCH_SECONDS: Final = (0.001, 0.002, *SECONDS)
+
+
+class BatchSeries(NamedTuple):
+    """What is told of each batch of a model, looked up once."""
+
+    items: Histogram
+    tokens: Histogram
+    padding_ratio: Histogram
+    seconds: Histogram
+    cost_error_ratio: Histogram
+    read: Counter
+    written: Counter
 
 
 class Families:
@@ -88,6 +100,18 @@ class Families:
             "khulasa_engine_rebuilds_total",
             "Attempts to rebuild an engine that failed.",
             (*_MODEL, "result"),
+        )
+
+    def batches_of(self, model: str) -> BatchSeries:
+        """The series of a model's batches; from now on each of them is there, at 0."""
+        return BatchSeries(
+            items=self.batch_items.labels(model),
+            tokens=self.batch_tokens.labels(model),
+            padding_ratio=self.batch_padding_ratio.labels(model),
+            seconds=self.inference_seconds.labels(model),
+            cost_error_ratio=self.cost_error_ratio.labels(model),
+            read=self.tokens.labels(model, "input"),
+            written=self.tokens.labels(model, "output"),
         )
 
     def _define_answers(self) -> None:

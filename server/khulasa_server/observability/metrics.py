@@ -24,6 +24,8 @@ from khulasa_server.observability.grpc_metrics import GrpcMetrics
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from khulasa_server.observability.families import BatchSeries
+
 NO_MODEL: Final = "_none"
 """Stands for every model that is not served here, so that no caller makes series."""
 PRIORITIES: Final = ("interactive", "bulk")
@@ -151,6 +153,7 @@ class Metrics:
         GCCollector(registry=self.registry)
         self._models: dict[str, tuple[str, ...] | None] = {}
         self._threads: dict[str, tuple[str, ...]] = {}
+        self._batches: dict[str, BatchSeries] = {}
         self._lanes: Callable[[], Mapping[str, Lane]] = dict
         self._finding_kinds = tuple(finding_kinds)
 
@@ -230,14 +233,14 @@ class Metrics:
 
     def batch(self, report: Batch) -> None:
         """A batch ended well."""
-        name, families = self._label(report.model), self._families
-        families.batch_items.labels(name).observe(report.items)
-        families.batch_tokens.labels(name).observe(report.padded_tokens)
-        families.batch_padding_ratio.labels(name).observe(report.padding_ratio)
-        families.inference_seconds.labels(name).observe(report.seconds)
-        families.cost_error_ratio.labels(name).observe(report.cost_error_ratio)
-        families.tokens.labels(name, "input").inc(report.input_tokens)
-        families.tokens.labels(name, "output").inc(report.output_tokens)
+        series = self._batch_series(self._label(report.model))
+        series.items.observe(report.items)
+        series.tokens.observe(report.padded_tokens)
+        series.padding_ratio.observe(report.padding_ratio)
+        series.seconds.observe(report.seconds)
+        series.cost_error_ratio.observe(report.cost_error_ratio)
+        series.read.inc(report.input_tokens)
+        series.written.inc(report.output_tokens)
 
     def dropped(self, model: str, priority: Named, reason: str) -> None:
         """A segment of an admitted request ended before an engine worked on it."""
@@ -265,6 +268,11 @@ class Metrics:
         """A segment is decoded again because of a finding of a kind."""
         self._families.retries.labels(self._label(model), reason).inc()
 
+    def _batch_series(self, name: str) -> BatchSeries:
+        if name not in self._batches:
+            self._batches[name] = self._families.batches_of(name)
+        return self._batches[name]
+
     def _label(self, model: str) -> str:
         return model if model in self._models else NO_MODEL
 
@@ -280,17 +288,8 @@ class Metrics:
 
     def _show_batches(self, model: str) -> None:
         families = self._families
-        for histogram in (
-            families.batch_items,
-            families.batch_tokens,
-            families.batch_padding_ratio,
-            families.inference_seconds,
-            families.cost_error_ratio,
-        ):
-            histogram.labels(model)
+        self._batch_series(model)
         families.requests_in_flight.labels(model)
-        for direction in ("input", "output"):
-            families.tokens.labels(model, direction)
         for result in _CACHE_RESULTS:
             families.cache_requests.labels(model, result)
         for result in _SUCCESS.values():
