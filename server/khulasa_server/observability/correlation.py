@@ -41,6 +41,8 @@ def correlate(correlation: Correlation) -> None:
 
 def trace_id_of(traceparent: str) -> str:
     """Trace id of a `traceparent` header (W3C Trace Context); empty where it is not valid."""
+    if not traceparent:
+        return ""
     match = _TRACEPARENT.fullmatch(traceparent.strip())
     if match is None or match["version"] == "ff" or (match["version"] == "00" and match["rest"]):
         return ""

@@ -38,10 +38,9 @@ _STRATEGIES: Final = {
 
 
 def encode_duration(seconds: float) -> Duration:
-    """Seconds as a protobuf duration, to the nanosecond."""
-    duration = Duration()
-    duration.FromNanoseconds(round(seconds * 1e9))
-    return duration
+    """Seconds, at least 0, as a protobuf duration, to the nanosecond."""
+    whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
+    return Duration(seconds=whole, nanos=nanos)
 
 
 def encode_usage(usage: Usage) -> common_pb2.Usage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from khulasa_server.rpc.status import as_service_error, to_failure
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from google.protobuf.message import Message
 
@@ -54,20 +55,16 @@ class Gate:
         """The call's deadline on the clock: the caller's, bounded, or the default."""
         return self.clock() + self.bounds.seconds(context.time_remaining())
 
-    @asynccontextmanager
-    async def until(self, deadline: float) -> AsyncIterator[None]:
+    def until(self, deadline: float) -> AbstractAsyncContextManager[None]:
         """Cancels an item of a stream when its deadline passes; the stream ends by itself.
 
         Raises:
             DeadlineError: it passed.
         """
-        async with Ending().within(deadline - self.clock()):
-            yield
+        return Ending().within(deadline - self.clock())
 
-    @asynccontextmanager
-    async def _in_time(self, deadline: float | None) -> AsyncIterator[None]:
-        async with self.ending.within(None if deadline is None else deadline - self.clock()):
-            yield
+    def _in_time(self, deadline: float | None) -> AbstractAsyncContextManager[None]:
+        return self.ending.within(None if deadline is None else deadline - self.clock())
 
     def unary(self, answer: Callable[[bytes, float], Awaitable[Message]]) -> Handler:
         """One request, one answer."""

@@ -14,7 +14,7 @@ from khulasa_server.tasks.values import Options, Strategy, SummarizeJob, Transla
 from khulasa_server.text.visibility import is_blank
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from google.protobuf.duration_pb2 import Duration
 
@@ -157,11 +157,7 @@ def _summary(
     deadline: float,
 ) -> SummarizeJob:
     hierarchical = summarization_pb2.LONG_DOCUMENT_STRATEGY_HIERARCHICAL
-    _check_enum(
-        request.long_document_strategy,
-        summarization_pb2.LongDocumentStrategy.values(),
-        "long_document_strategy",
-    )
+    _check_enum(request.long_document_strategy, _STRATEGIES, "long_document_strategy")
     return SummarizeJob(
         text=text,
         language_code=request.language_code,
@@ -204,8 +200,8 @@ def _options(options: common_pb2.Options, model: str, default: Priority) -> Opti
     tokens = options.max_output_tokens if options.HasField("max_output_tokens") else None
     _check_range(beam, "options.beam_size", MAX_BEAM_SIZE)
     _check_range(tokens, "options.max_output_tokens", None)
-    _check_enum(options.cache_mode, common_pb2.CacheMode.values(), "options.cache_mode")
-    _check_enum(options.priority, common_pb2.Priority.values(), "options.priority")
+    _check_enum(options.cache_mode, _CACHE_MODES, "options.cache_mode")
+    _check_enum(options.priority, _KNOWN_PRIORITIES, "options.priority")
     bypass = options.cache_mode == common_pb2.CACHE_MODE_BYPASS
     return Options(
         model=model,
@@ -218,6 +214,10 @@ def _options(options: common_pb2.Options, model: str, default: Priority) -> Opti
     )
 
 
+# The library makes a new list at each call of `values`.
+_CACHE_MODES: Final = frozenset(common_pb2.CacheMode.values())
+_KNOWN_PRIORITIES: Final = frozenset(common_pb2.Priority.values())
+_STRATEGIES: Final = frozenset(summarization_pb2.LongDocumentStrategy.values())
 _PRIORITIES: Final = {
     common_pb2.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
     common_pb2.PRIORITY_BULK: Priority.BULK,
@@ -259,7 +259,7 @@ def _check_range(value: int | None, field: str, most: int | None) -> None:
     raise _invalid(Reason.OPTION_INVALID, field, message, limit=limit, actual=str(value))
 
 
-def _check_enum(value: int, known: Sequence[int], field: str) -> None:
+def _check_enum(value: int, known: Collection[int], field: str) -> None:
     if value not in known:
         message = f"{field} is {value}, which this server does not know"
         raise _invalid(Reason.OPTION_INVALID, field, message, actual=str(value))

@@ -78,10 +78,10 @@ def _behaviour(handler: Handler) -> Behaviour:
     served: Any = (
         handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
     )
-    if inspect.isasyncgenfunction(served):
-        return _written(served)
     if inspect.iscoroutinefunction(served):
         return cast("Behaviour", served)
+    if inspect.isasyncgenfunction(served):
+        return _written(served)
     raise TypeError(f"{served!r} is not async")
 
 
