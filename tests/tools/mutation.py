@@ -38,6 +38,7 @@ SELECTION: Final = [
     "tests/unit/scheduling",
     # Many runs each: they find what nobody thought of, and take too long for thousands of mutants.
     "--ignore=tests/unit/scheduling/test_core_stateful.py",
+    "--ignore=tests/unit/scheduling/test_retries.py",
     "--ignore=tests/unit/scheduling/test_simulation.py",
 ]
 QUIET: Final = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "timeout=0"]
