@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from khulasa_server.tasks.segments import in_order
 from khulasa_server.tasks.values import Options, StreamedSegment, TranslateJob
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from tests.unit.tasks.conftest import Office
 
@@ -53,6 +54,15 @@ class Holding:
                 assert self.opened.wait(30), "the test never opened it"
 
 
+@contextmanager
+def opening(holding: Holding) -> Iterator[None]:
+    """Opens afterwards, also when what was hoped for did not happen."""
+    try:
+        yield
+    finally:
+        holding.opened.set()
+
+
 async def until_completed(office: Office, segments: int) -> None:
     """Wait until the scheduler has delivered so many outputs."""
     while office.desk.scheduler.statistics().settled.get("completed", 0) < segments:
@@ -80,9 +90,9 @@ def test_a_stream_waits_for_its_first_segment(make_office: Make, attempt: int) -
 
     async def scenario() -> None:
         telling = asyncio.ensure_future(keep(office.translator.stream(job(TEXT)), events))
-        await until_completed(office, SEGMENTS - 1 + (attempt - 1))
-        assert not events
-        holding.opened.set()
+        with opening(holding):
+            await until_completed(office, SEGMENTS - 1 + (attempt - 1))
+            assert not events
         await telling
 
     office.run(scenario())
@@ -104,9 +114,9 @@ def test_contents_stay_aligned(make_office: Make, attempt: int) -> None:
 
     async def scenario() -> Any:  # noqa: ANN401 - a list of translations and a usage
         answer = asyncio.ensure_future(office.translator.translate(job(*contents)))
-        await until_completed(office, 2 * SEGMENTS - 1 + (attempt - 1))
-        assert not answer.done()
-        holding.opened.set()
+        with opening(holding):
+            await until_completed(office, 2 * SEGMENTS - 1 + (attempt - 1))
+            assert not answer.done()
         return await answer
 
     translations, usage = office.run(scenario())
