@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from khulasa_server.engines.base import GenerationOptions
 from khulasa_server.scheduling.cost import CostModel, Shape
-from khulasa_server.scheduling.formation import Bounds, shape_of, take_batch
+from khulasa_server.scheduling.formation import Bounds, Draft, shape_of, take_batch
 from khulasa_server.scheduling.items import Item
 from khulasa_server.scheduling.queues import SegmentQueue, bucket_of
 from khulasa_server.scheduling.types import Coefficients, Priority, Submission
@@ -186,6 +186,17 @@ def test_the_longest_possible_output_counts_the_steps() -> None:
     items = [item(5, output=10, order=order) for order in range(5)]
     items[4].cautious_output = 40
     assert take(queue_of(items), seconds=13.9, cost=cost) == items[:4]
+
+
+def test_possible_lengths_add_up_as_independent_ones_do() -> None:
+    """3 and 4 tokens more than the 10 expected of each: 5 more in all, and 14 steps at most."""
+    one, other = item(5, output=10), item(5, output=10)
+    one.cautious_output, other.cautious_output = 13, 14
+    draft = Draft.of(one)
+    assert (draft.worst.written, draft.worst.steps) == (13, 13)
+    draft = draft.plus(other)
+    assert (draft.worst.written, draft.worst.steps) == (25, 14)
+    assert draft.shape == shape_of([one, other])
 
 
 def test_a_batch_ends_before_its_first_deadline() -> None:
