@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from khulasa_server.errors import DeadlineError, OverloadedError, Reason
-from khulasa_server.scheduling.estimator import CAUTIOUS
 from khulasa_server.scheduling.ratios import RatioWindow
 from khulasa_server.scheduling.types import Priority
 
@@ -20,12 +19,15 @@ if TYPE_CHECKING:
 
 JITTER = 0.2
 """The refused come back spread over this part of the wait, not as a herd."""
-LEAST_WAIT = 0.2
-"""Seconds: shorter waits say nothing about long ones."""
+LEAST_DELAY = 0.2
+"""Seconds: shorter delays say nothing about long ones."""
+TELLING = 0.25
+"""Part of the time a request has that its expected delay must be, to tell whether more would fit:
+behind a short queue, or with minutes to go, batches are others than where every second counts."""
 MOST_PATIENCE = 3.0
-"""A wait counts as at most this multiple of the expected one."""
-UNSEEN_STAY = 0.6
-"""Ratio whose cautious end is below 1: stays are as expected until longer ones were seen."""
+"""A delay counts as at most this multiple of the expected one."""
+KEPT = 0.99
+"""Part of the delays that a promise holds for: what is late was computed for nobody."""
 LEAST_RETRY_SECONDS = 0.01
 
 
@@ -53,12 +55,14 @@ class Outlook:
 
     Args:
         wait: seconds until something of it starts, by the expected costs.
-        stay: seconds from then to its end, the same.
+        delay: seconds until a batch of those around it ends, the same: all that a short one takes.
+        beyond: seconds that it needs for itself beyond such a batch.
         shortfall: seconds that are missing for it to fit; 0 or less: it fits.
     """
 
     wait: float
-    stay: float
+    delay: float
+    beyond: float
     shortfall: float
 
 
@@ -79,8 +83,7 @@ class Admission:
         self._ledger = ledger
         self._settings = settings
         self._rng = rng
-        self._patience = RatioWindow(1.0)
-        self._stays = RatioWindow(UNSEEN_STAY)
+        self._delays = RatioWindow(1.0)
 
     def check(
         self, need: Need, priority: Priority, deadline: float, now: float, running: float
@@ -106,18 +109,20 @@ class Admission:
             raise overloaded(max(LEAST_RETRY_SECONDS, wait))
         return outlook
 
-    def observe_wait(self, expected: float, seconds: float) -> None:
-        """Learn how long a request waited that was expected to wait `expected` seconds."""
-        if expected >= LEAST_WAIT:
-            self._patience.observe(min(MOST_PATIENCE, seconds / expected))
+    def observe_delay(self, expected: float, seconds: float, given: float) -> None:
+        """Learn by how much a request was delayed.
 
-    def observe_stay(self, expected: float, seconds: float) -> None:
-        """Learn how long a request took from its start that was expected to take `expected`.
+        From admission to its end, whenever it started: what starts early, as a companion of
+        others, has segments that end late. Second attempts wait for their turn again, too, which
+        no cost tells beforehand.
 
-        Its second attempts wait for their turn again, which no cost tells beforehand.
+        Args:
+            expected: seconds, when it was admitted.
+            seconds: that it took, without those it needed for itself.
+            given: seconds from its admission to its deadline.
         """
-        if expected > 0 and seconds >= LEAST_WAIT:
-            self._stays.observe(min(MOST_PATIENCE, seconds / expected))
+        if expected >= max(LEAST_DELAY, TELLING * given):
+            self._delays.observe(min(MOST_PATIENCE, max(0.0, seconds) / expected))
 
     def _busy(self, running: float) -> bool:
         return running > 0 or any(self._ledger.claims(priority) for priority in Priority)
@@ -136,20 +141,14 @@ class Admission:
                 end = now + self._cautious((first + due + need.total) / capacity)
                 lateness = max(lateness, end - earliest)
         wait = (first + due_before) / capacity
-        stay = self._stay(need, first + due_before)
-        longest = stay * max(1.0, self._stays.quantile(CAUTIOUS))
-        own = now + self._cautious(wait) + longest - deadline
-        return Outlook(wait, stay, max(self._over_limit(priority), own, lateness))
+        # It will not have a batch for itself: what waits around it comes along.
+        share = min(self._settings.batch_seconds, (first + due_before) / self._settings.slots)
+        delay, beyond = wait + share, max(0.0, need.alone - share)
+        own = now + self._cautious(delay) + beyond - deadline
+        return Outlook(wait, delay, beyond, max(self._over_limit(priority), own, lateness))
 
-    def _stay(self, need: Need, ahead: float) -> float:
-        """Seconds from the start of a request to its end.
-
-        It will not have a batch for itself: what waits around it comes along.
-        """
-        return max(need.alone, min(self._settings.batch_seconds, ahead / self._settings.slots))
-
-    def _cautious(self, wait: float) -> float:
-        return wait * self._patience.quantile(CAUTIOUS)
+    def _cautious(self, delay: float) -> float:
+        return delay * self._delays.quantile(KEPT)
 
     def queue_seconds(self, priority: Priority) -> float:
         """Seconds that all slots together need for what waits at a priority."""

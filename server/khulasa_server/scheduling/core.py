@@ -214,12 +214,7 @@ class SchedulerCore:
         """Take a slot for the most urgent work; None: no slot is free, or nothing waits."""
         self._dispatcher.learn()
         self._desk.expire(now)
-        work = self._dispatcher.next_work(now)
-        if isinstance(work, Batch):
-            for item in work.items:
-                for waiter in item.waiters:
-                    self._desk.started(waiter, now)
-        return work
+        return self._dispatcher.next_work(now)
 
     def next_event(self, after: float = -math.inf) -> float | None:
         """When a deadline passes, an engine may be rebuilt, or a call hangs; None: nothing does.

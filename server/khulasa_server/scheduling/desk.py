@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     )
 
 NEARLY = 0.05
-"""Seconds: a caller whose deadline passes may hang up a moment before we see it pass."""
+"""Seconds from an engine's last output to its caller: one whose deadline passes may hang up so long
+before we see it pass."""
 
 
 class Desk:
@@ -65,7 +66,8 @@ class Desk:
         need = self._need(stages)
         outlook = self._admission.check(need, priority, deadline, now, running)
         request = self._open(stages, need, priority, deadline)
-        request.wait, request.stay = outlook.wait, outlook.stay
+        request.admitted_at = now
+        request.delay, request.beyond = outlook.delay, outlook.beyond
         return request
 
     def _require(self, model: str) -> Lane:
@@ -128,14 +130,6 @@ class Desk:
         else:
             self._board.drop(waiter, *refusal)
         return waiter
-
-    def started(self, waiter: Waiter, now: float) -> None:
-        """Learn from the first start of a request how long requests wait."""
-        request = waiter.request
-        wait, request.wait = request.wait, None
-        if wait is not None:
-            request.started_at = now
-            self._admission.observe_wait(wait, now - waiter.submitted_at)
 
     def _refusal(
         self, request: Request, submission: Submission, now: float
@@ -210,7 +204,7 @@ class Desk:
             return
         request.ended = True
         self._learn(request)
-        self._learn_stay(request, now)
+        self._learn_delay(request, now)
         for waiter in list(request.waiters):
             self._board.leave(waiter)
         self._forget(request)
@@ -223,17 +217,17 @@ class Desk:
                 estimator = self._board.lanes[model].estimator
                 estimator.observe_request(request.code_points[model], tokens)
 
-    def _learn_stay(self, request: Request, now: float) -> None:
+    def _learn_delay(self, request: Request, now: float) -> None:
         """Learn how long a request took; one that was not done by its deadline took longer still.
 
         One that was left earlier than that says nothing.
         """
-        if request.started_at is None:
-            return
         late = request.expired or now >= request.deadline - NEARLY
         end = max(now, request.deadline) if late else request.ended_at
         if end is not None and (late or not request.waiters):
-            self._admission.observe_stay(request.stay, end - request.started_at)
+            taken = end + NEARLY - request.admitted_at
+            given = request.deadline - request.admitted_at
+            self._admission.observe_delay(request.delay, taken - request.beyond, given)
 
     def _forget(self, request: Request) -> None:
         for claim in request.reserved.values():

@@ -49,9 +49,9 @@ class Request:
         expired: the deadline passed.
         ended: it was released.
         whole: everything it submitted was computed, so its token counts can be learned from.
-        wait: seconds that were expected until something of it starts; None once that happened.
-        stay: seconds that were expected from then to its end.
-        started_at: when something of it started first.
+        admitted_at: on the scheduler's clock.
+        delay: seconds that the work before and around it was expected to take.
+        beyond: seconds that it needs for itself beyond those.
         ended_at: when the last of what has ended did.
     """
 
@@ -65,9 +65,9 @@ class Request:
     expired: bool = False
     ended: bool = False
     whole: bool = True
-    wait: float | None = None
-    stay: float = 0.0
-    started_at: float | None = None
+    admitted_at: float = 0.0
+    delay: float = 0.0
+    beyond: float = 0.0
     ended_at: float | None = None
 
 

@@ -17,8 +17,9 @@ from khulasa_server.engines.plan import ThreadPlan, plan_threads
 from khulasa_server.engines.scripted import ScriptedEngine
 from khulasa_server.guards.findings import Kind
 from khulasa_server.observability.metrics import Metrics
-from khulasa_server.scheduling import Coefficients, Scheduler, SchedulerSettings
+from khulasa_server.scheduling import Scheduler, SchedulerSettings
 from khulasa_server.scheduling.cost import Shape, seconds_of
+from khulasa_server.scheduling.types import TYPICAL
 from khulasa_server.tasks.catalog import Catalog, ModelState
 from khulasa_server.tasks.fleet import Fleet, LoadOptions
 
@@ -119,7 +120,7 @@ class Slow(ScriptedEngine):
                 steps=shape.steps,
                 written=shape.written,
                 beam_size=shape.beam_size,
-                seconds=10 * seconds_of(Coefficients(), shape),
+                seconds=10 * seconds_of(TYPICAL, shape),
             )
             for shape in shapes
         )
@@ -133,7 +134,7 @@ async def test_the_first_request_is_judged_by_what_start_up_timed(
     await yard.fleet.load_all(store.embedded())
     for lane in yard.fleet.scheduler.statistics().lanes.values():
         for shape in (Shape.single(500, 8, 4), Shape.single(40, 40, 4).times(16)):
-            guess = 10 * seconds_of(Coefficients(), shape)
+            guess = 10 * seconds_of(TYPICAL, shape)
             assert seconds_of(lane.coefficients, shape) == pytest.approx(guess, rel=0.1)
     await yard.fleet.close()
 
