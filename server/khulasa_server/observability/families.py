@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -33,6 +33,26 @@ class BatchSeries(NamedTuple):
     cost_error_ratio: Histogram
     read: Counter
     written: Counter
+
+
+Series = TypeVar("Series", Counter, Histogram)
+
+
+class Looked(dict[tuple[str, ...], Series]):
+    """Series of a family by their labels; the library takes ten times as long to find one.
+
+    Args:
+        family: whose series are never removed.
+    """
+
+    def __init__(self, family: Series) -> None:
+        super().__init__()
+        self._family: Series = family
+
+    def __missing__(self, labels: tuple[str, ...]) -> Series:
+        series: Series = self._family.labels(*labels)
+        self[labels] = series
+        return series
 
 
 class Families:

@@ -18,7 +18,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from khulasa_server.observability.families import Families
+from khulasa_server.observability.families import Families, Looked
 from khulasa_server.observability.grpc_metrics import GrpcMetrics
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ class Metrics:
         self._models: dict[str, tuple[str, ...] | None] = {}
         self._threads: dict[str, tuple[str, ...]] = {}
         self._batches: dict[str, BatchSeries] = {}
+        self._waits = Looked(self._families.queue_wait_seconds)
+        self._cached = Looked(self._families.cache_requests)
         self._lanes: Callable[[], Mapping[str, Lane]] = dict
         self._finding_kinds = tuple(finding_kinds)
 
@@ -228,8 +230,7 @@ class Metrics:
 
     def waited(self, model: str, priority: Named, seconds: float) -> None:
         """A segment's batch started `seconds` after the segment was submitted."""
-        wait = self._families.queue_wait_seconds
-        wait.labels(self._label(model), _word(priority)).observe(seconds)
+        self._waits[self._label(model), _word(priority)].observe(seconds)
 
     def batch(self, report: Batch) -> None:
         """A batch ended well."""
@@ -252,7 +253,7 @@ class Metrics:
 
     def cache(self, model: str, result: str) -> None:
         """A segment asked the cache, or went past it."""
-        self._families.cache_requests.labels(self._label(model), result).inc()
+        self._cached[self._label(model), result].inc()
 
     def rebuilt(self, model: str, *, succeeded: bool) -> None:
         """A failed engine was rebuilt, or could not be."""

@@ -84,6 +84,8 @@ def as_part(source: str, span: Span, output: str) -> str:
 
 def joined(source: str, parts: Sequence[Planned], texts: Sequence[str]) -> str:
     """The outputs of all parts where the parts were; a numeral never touches the word beside it."""
+    if len(parts) == 1 and len(parts[0].span) == len(source):
+        return texts[0].strip()
     whole = assemble(source, [part.span for part in parts], texts)
     text = whole.text
     for one, other in reversed(list(pairwise(whole.targets))):

@@ -138,7 +138,7 @@ class SegmentRunner:
         source = piece.span.of(text)
         if piece.tokens is None:
             return Done(source, Outcome.COPIED, None, (), Usage())
-        whole = replace(piece, span=Span(0, len(source)))
+        whole = replace(piece, span=Span(0, len(source))) if piece.span.start else piece
         first = await self._attempt(source, [whole], order, self._generation)
         lost = find_lost(source, first.findings)
         if not (lost or needs_retry(first.findings)):

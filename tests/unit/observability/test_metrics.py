@@ -214,3 +214,17 @@ def one_of_each(metrics: Metrics, model: str) -> None:
     metrics.retried(model, "SENTINEL")
     metrics.model_reloaded(model, succeeded=True)
     metrics.rebuilt(model, succeeded=True)
+
+
+def test_series_that_are_looked_up_once_go_on_counting() -> None:
+    """What is kept of a family is the family's own series, one for each set of labels."""
+    metrics = Metrics("1")
+    for model in ("mt", "other"):
+        metrics.add_model(model)
+        for _ in range(3):
+            metrics.cache(model, "hit")
+            metrics.batch(Batch(model))
+            metrics.waited(model, Priority.BULK, 0.1)
+    assert value(metrics, "khulasa_cache_requests_total", model="mt", result="hit") == 3
+    assert value(metrics, "khulasa_batch_items_count", model="other") == 3
+    assert value(metrics, "khulasa_queue_wait_seconds_count", model="mt", priority="bulk") == 3

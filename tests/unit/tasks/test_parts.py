@@ -8,9 +8,11 @@ import pytest
 
 from khulasa_server.guards.findings import Finding, Kind
 from khulasa_server.tasks.parts import around, as_copied, as_part, find_lost, joined
+from khulasa_server.tasks.planning import Planned
 from khulasa_server.tasks.routing import route_translation
 from khulasa_server.tasks.values import Options
 from khulasa_server.text import verbatim
+from khulasa_server.text.assembly import assemble
 from khulasa_server.text.spans import Span
 
 if TYPE_CHECKING:
@@ -65,6 +67,16 @@ def test_a_numeral_does_not_touch_a_word(route: Route) -> None:
     parts = around(source, [Span(6, 10), Span(15, 16)], route)
     texts = ["in the year", "2006", "AD he won", "😀", "team"]
     assert joined(source, parts, texts) == "in the year 2006 AD he won😀team"
+
+
+@pytest.mark.parametrize("output", ["the house", " the house \n", "", " ", "البيت", "م2006"])
+def test_a_whole_segment_is_its_output(output: str) -> None:
+    """One part that is all of its segment needs no joining, and comes out as if joined."""
+    source = "البيت"
+    parts = [Planned(Span(0, len(source)), ("البيت", "</s>"))]
+    assert joined(source, parts, [output]) == output.strip()
+    assembled = assemble(source, [part.span for part in parts], [output])
+    assert joined(source, parts, [output]) == assembled.text.strip()
 
 
 def test_one_lost_address_sets_all_apart() -> None:
