@@ -61,19 +61,25 @@ TIMED_OUT: Final = {24, -24, 36, 152, 255}
 def prepare() -> None:
     """Copy what is mutated and what tests it; decisions of earlier runs stay."""
     WORK.mkdir(parents=True, exist_ok=True)
-    mirror(ROOT / "server" / "khulasa_server", WORK / "src" / "khulasa_server")
-    mirror(ROOT / "tests" / "unit", WORK / "tests" / "unit")
+    changed = mirror(ROOT / "server" / "khulasa_server", WORK / "src" / "khulasa_server")
+    if mirror(ROOT / "tests" / "unit", WORK / "tests" / "unit") or changed:
+        # mutmut would ask new tests only, and know of none that reach a new function.
+        REACHED.unlink(missing_ok=True)
     mirror(ROOT / "proto", WORK / "proto")
     shutil.copyfile(ROOT / "tests" / "conftest.py", WORK / "tests" / "conftest.py")
     settings = (ROOT / "pyproject.toml").read_text("utf-8")
     (WORK / "pyproject.toml").write_text(settings + CONFIG, "utf-8")
 
 
-def mirror(source: Path, target: Path) -> None:
-    """Make `target` equal to `source`; only what differs gets a new time, which mutmut reads."""
+def mirror(source: Path, target: Path) -> bool:
+    """Make `target` equal to `source`, and tell whether it was not.
+
+    Only what differs gets a new time, which mutmut reads.
+    """
     wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
     wanted = {path for path in wanted if "__pycache__" not in path.parts}
     there = {path.relative_to(target) for path in target.rglob("*") if path.is_file()}
+    changed = bool(there - wanted)
     for path in there - wanted:
         (target / path).unlink()
     for path in wanted:
@@ -81,6 +87,8 @@ def mirror(source: Path, target: Path) -> None:
         if path not in there or (target / path).read_bytes() != content:
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             (target / path).write_bytes(content)
+            changed = True
+    return changed
 
 
 def modules() -> list[str]:

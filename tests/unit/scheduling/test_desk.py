@@ -433,3 +433,14 @@ def test_the_next_event_is_a_deadline_that_is_still_ahead(bench: Bench) -> None:
 def test_nothing_happens_by_itself_without_models(make_bench: type[Bench]) -> None:
     """There is no deadline, no engine to rebuild and no call to hang."""
     assert make_bench(models=()).core.next_event() is None
+
+
+def test_a_request_outlives_its_model(bench: Bench) -> None:
+    """It is released when its caller leaves, and there is nothing left that could learn from it."""
+    request = bench.admit()
+    told = bench.submit(request, "a")
+    bench.run()
+    assert bench.core.remove_model("m")
+    bench.core.release(request, bench.now)
+    assert told.completion.generation.text == "A"
+    assert bench.core.requests == 0
