@@ -39,7 +39,7 @@ SCENARIOS: Final[Mapping[Callable[[Bench], None], tuple[str, ...]]] = {
     mixing.overload: ("overload_", "late_work_ratio", "refusal_ms_p99"),
     throughput.throughput: ("ceiling_", "naive_", "resident_mb"),
     summaries.summary: ("summary_",),
-    summaries.two_models: ("two_model_ratio",),
+    summaries.two_models: ("two_model_",),
     summaries.memory: ("resident_mb_transformers",),
 }
 """Scenario → beginnings of the names of its figures, in the order run."""

@@ -67,6 +67,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "two_model_ratio": Figure(
         "ratio", "both models at once, to the same work in bare engines", "≥", 0.9, 1.0
     ),
+    "two_model_bounded_ratio": Figure("ratio", "the same, to bare batches that keep the second"),
     "overload_goodput_ratio_0_8x": Figure("ratio", _GOODPUT.format("0.8"), "≥", 0.9, 0.97),
     "overload_goodput_ratio_2x": Figure("ratio", _GOODPUT.format("2"), "≥", 0.9, 0.97),
     "overload_goodput_ratio_5x": Figure("ratio", _GOODPUT.format("5"), "≥", 0.9, 0.97),
