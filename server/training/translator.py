@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WEIGHTS: Final = {
     "ntrex": 1.5,
-    "tatoeba": 1.5,
+    "tatoeba": 2.5,
     "flores_dev": 1.0,
     "flores_devtest/dialects": 0.1,
     "nllb_seed/ary": 1.0,
