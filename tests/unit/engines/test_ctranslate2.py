@@ -385,7 +385,8 @@ def test_the_embedded_translator_translates(embedded: dict[str, CTranslate2Engin
     """Everyday sentences come out in English, in the order given."""
     outputs = translate(embedded["translate"], ["أين تقع المحطة؟", "أريد أن أشرب الماء."])
     assert "station" in outputs[0].text.lower()
-    assert "drink water" in outputs[1].text.lower()
+    assert "want to drink" in outputs[1].text
+    assert "water" in outputs[1].text
     assert all(output.finish is Finish.END for output in outputs)
     assert embedded["translate"].compute_type == "int8_float32"
 
