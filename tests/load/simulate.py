@@ -236,6 +236,9 @@ def picture(curves: dict[int, list[Point]], path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.set_xscale("log")
     rates.set_yscale("log")
+    for axis in (rates.xaxis, rates.yaxis, tails.xaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
     rates.legend()
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
