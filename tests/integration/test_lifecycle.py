@@ -55,6 +55,7 @@ async def test_ports_answer_while_models_load(script: Scripted, serve: Serve) ->
     script(loading=loading)
     async with serve(bound=lambda: asyncio.to_thread(entered.wait, 30)) as service:
         try:
+            await asyncio.wait_for(until_serving(service, TRANSLATOR), 30)
             await check_loading(service)
         finally:
             go.set()
@@ -63,6 +64,12 @@ async def test_ports_answer_while_models_load(script: Scripted, serve: Serve) ->
         assert (await service.get("/readyz")).status == 200
         assert (await state_of(service, SUMMARIZER)).state == model_pb2.MODEL_STATE_SERVING
         await service.assert_well()
+
+
+async def until_serving(service: Service, name: str) -> None:
+    """Models load side by side: the other one may still be on its way."""
+    while (await state_of(service, name)).state != model_pb2.MODEL_STATE_SERVING:
+        await asyncio.sleep(0.01)
 
 
 async def check_loading(service: Service) -> None:
