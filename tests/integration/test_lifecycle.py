@@ -68,7 +68,7 @@ async def test_ports_answer_while_models_load(script: Scripted, serve: Serve) ->
 
 async def until_serving(service: Service, name: str) -> None:
     """Models load side by side: the other one may still be on its way."""
-    while (await state_of(service, name)).state != model_pb2.MODEL_STATE_SERVING:
+    while (await state_of(service, name)).state != model_pb2.MODEL_STATE_SERVING:  # noqa: ASYNC110 - of a server, which tells nobody
         await asyncio.sleep(0.01)
 
 
