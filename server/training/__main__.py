@@ -1,7 +1,8 @@
-"""`python -m training translator` and `python -m training summarizer`."""
+"""`python -m training translator`, `align` and `summarizer`."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,8 @@ from training.summarizer import Summarizer
 from training.translator import Translator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from training.batches import Row
 
 app = typer.Typer(help="Train the embedded demonstration models.", no_args_is_help=True)
@@ -31,6 +34,15 @@ Dropout = Annotated[float, typer.Option(help="Share of activations left out.")]
 Budget = Annotated[int, typer.Option(help="Pieces of a batch.")]
 Threads = Annotated[int, typer.Option(help="Threads of torch.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
+
+
+@contextmanager
+def _data_told() -> Iterator[None]:
+    """What is wrong with the data is an error of the command line."""
+    try:
+        yield
+    except DataError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _go(task: Task[Row], plan: Plan, first: int) -> None:
@@ -63,7 +75,7 @@ def translator(  # noqa: PLR0917 - one parameter a flag
     """Train MarianMT, Arabic to English."""
     torch.set_num_threads(threads)
     plan = Plan(output, warmup, peak, last, anneal, seed)
-    try:
+    with _data_told():
         task = Translator(
             base,
             data,
@@ -73,18 +85,14 @@ def translator(  # noqa: PLR0917 - one parameter a flag
             dropout=dropout,
             budget=budget,
         )
-    except DataError as error:
-        raise typer.BadParameter(str(error)) from error
     _go(task, plan, first)
 
 
 @app.command()
 def align(data: Data, links: Annotated[Path, typer.Argument(help="File to be written.")]) -> None:
     """Find which words of the translator's pairs translate each other, in about two minutes."""
-    try:
+    with _data_told():
         pairs = sources.read_pairs(data)
-    except DataError as error:
-        raise typer.BadParameter(str(error)) from error
     alignments.write(links, alignments.align(pairs))
 
 
@@ -107,10 +115,8 @@ def summarizer(  # noqa: PLR0917 - one parameter a flag
     """Train mT5 to write the leading sentence of an Arabic document."""
     torch.set_num_threads(threads)
     plan = Plan(output, warmup, peak, last, anneal, seed, betas=(0.9, 0.99), decay=0.01)
-    try:
+    with _data_told():
         task = Summarizer(base, data, dev_documents=dev_documents, dropout=dropout, budget=budget)
-    except DataError as error:
-        raise typer.BadParameter(str(error)) from error
     _go(task, plan, first)
 
 

@@ -47,10 +47,9 @@ def align(pairs: Sequence[Pair]) -> list[Links]:
     with tempfile.TemporaryDirectory() as directory:
         links = Path(directory) / "links"
         Aligner().align(arabic, english, links_filename_fwd=str(links))
-        lines = links.read_text("ascii").split("\n")
-    return [
-        _links(line, len(pair.english.split())) for line, pair in zip(lines, pairs, strict=False)
-    ]
+        lines = links.read_text("ascii").splitlines()
+    both = zip(lines, pairs, strict=True)
+    return [_links(line, len(pair.english.split())) for line, pair in both]
 
 
 def _links(line: str, words: int) -> Links:

@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from training.alignments import NONE
 from training.sources import Pair
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _links(pairs: Sequence[Pair], words_between: int) -> Iterator[int]:
     before = 0
     for number, pair in enumerate(pairs):
         if number:
-            yield from [-1] * words_between
-        links = pair.links or [-1] * len(pair.english.split())
-        yield from (link if link < 0 else before + link for link in links)
+            yield from [NONE] * words_between
+        links = pair.links or [NONE] * len(pair.english.split())
+        yield from (link if link == NONE else before + link for link in links)
         before += len(pair.arabic.split())

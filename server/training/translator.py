@@ -99,17 +99,20 @@ class Pieces:
 
     def encode(self, tokenizer: Any, text: str) -> Numbers:  # noqa: ANN401 - sentencepiece has no types
         """Rows of a text's pieces, end of sequence last."""
-        pieces = tokenizer.encode(text, out_type=str)
-        return [*(self.rows.get(piece, _UNKNOWN) for piece in pieces), _END]
+        return self._rows_of(tokenizer.encode(text, out_type=str))
 
     def sample(self, tokenizer: Any, text: str) -> Numbers:  # noqa: ANN401 - sentencepiece has no types
         """As `encode`, cut at random as the tokenizer's probabilities say.
 
         Source: T. Kudo, "Subword Regularization", ACL 2018, with α 0.5.
         """
-        pieces = tokenizer.encode(
-            text, out_type=str, enable_sampling=True, alpha=_SHARPNESS, nbest_size=-1
+        return self._rows_of(
+            tokenizer.encode(
+                text, out_type=str, enable_sampling=True, alpha=_SHARPNESS, nbest_size=-1
+            )
         )
+
+    def _rows_of(self, pieces: Sequence[str]) -> Numbers:
         return [*(self.rows.get(piece, _UNKNOWN) for piece in pieces), _END]
 
     def words(self, rows: Numbers) -> Numbers:
