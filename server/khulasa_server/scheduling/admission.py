@@ -54,13 +54,12 @@ class Outlook:
     """What would become of a request.
 
     Args:
-        wait: seconds until something of it starts, by the expected costs.
-        delay: seconds until a batch of those around it ends, the same: all that a short one takes.
+        delay: seconds until a batch of those around it ends, by the expected costs: all that a
+            short one takes.
         beyond: seconds that it needs for itself beyond such a batch.
         shortfall: seconds that are missing for it to fit; 0 or less: it fits.
     """
 
-    wait: float
     delay: float
     beyond: float
     shortfall: float
@@ -140,12 +139,12 @@ class Admission:
             else:
                 end = now + self._cautious((first + due + need.total) / capacity)
                 lateness = max(lateness, end - earliest)
-        wait = (first + due_before) / capacity
         # It will not have a batch for itself: what waits around it comes along.
         share = min(self._settings.batch_seconds, (first + due_before) / self._settings.slots)
-        delay, beyond = wait + share, max(0.0, need.alone - share)
+        delay = (first + due_before) / capacity + share
+        beyond = max(0.0, need.alone - share)
         own = now + self._cautious(delay) + beyond - deadline
-        return Outlook(wait, delay, beyond, max(self._over_limit(priority), own, lateness))
+        return Outlook(delay, beyond, max(self._over_limit(priority), own, lateness))
 
     def _cautious(self, delay: float) -> float:
         return delay * self._delays.quantile(KEPT)

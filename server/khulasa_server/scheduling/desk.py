@@ -162,9 +162,15 @@ class Desk:
         key = self._key(lane, submission)
         if not self._found(waiter, key, now):
             item = Item(
-                submission, output, seconds, key, request.priority, request.deadline, {waiter: None}
+                submission,
+                output,
+                seconds,
+                key,
+                request.priority,
+                request.deadline,
+                {waiter: None},
+                cautious_output=lane.estimator.cautious_output(tokens, options.max_output_tokens),
             )
-            item.cautious_output = lane.estimator.cautious_output(tokens, options.max_output_tokens)
             waiter.item = item
             self._board.enqueue(item)
 

@@ -50,9 +50,9 @@ def check(
     priority: Priority = INTERACTIVE,
     running: float = 0.0,
 ) -> float:
-    """Ask for `seconds` of work, to be done within so many."""
+    """Ask for `seconds` of work, to be done within so many; the delay that is expected of it."""
     need = Need({"m": seconds}, seconds if alone is None else alone)
-    return desk.check(need, priority, NOW + within, NOW, running).wait
+    return desk.check(need, priority, NOW + within, NOW, running).delay
 
 
 def refusal(desk: Admission, seconds: float = 1.0, **kwargs: float) -> OverloadedError:
@@ -78,8 +78,8 @@ def test_what_no_idle_server_could_finish_is_never_admitted() -> None:
 
 
 def test_the_queue_may_be_as_long_as_its_limit() -> None:
-    """Twenty engine seconds on two slots are ten; the newcomer's own do not count."""
-    assert check(admission(claim(20.0)), 100.0) == 10.0
+    """Twenty engine seconds on two slots are ten, and one of a full batch; its own do not count."""
+    assert check(admission(claim(20.0)), 100.0) == 11.0
 
 
 def test_a_longer_queue_refuses_and_says_for_how_long() -> None:
@@ -104,13 +104,13 @@ def test_bulk_has_a_limit_of_its_own() -> None:
 def test_a_request_behind_its_elders_must_still_be_in_time() -> None:
     """4 s of work due before it on 2 slots, and a second in a full batch: cautiously 4.8 s."""
     desk = admission(claim(4.0, due=1.0))
-    assert check(desk, 1.0, within=4.8 + 1e-9) == 2.0
+    assert check(desk, 1.0, within=4.8 + 1e-9) == 3.0
     assert refusal(desk, 1.0, within=4.7).retry_after == pytest.approx(0.1)
 
 
 def test_running_batches_are_waited_for() -> None:
     """2 s of running work on 2 slots, and a second in a full batch: cautiously 3.2 s."""
-    assert check(admission(), 1.0, within=3.2 + 1e-9, running=2.0) == 1.0
+    assert check(admission(), 1.0, within=3.2 + 1e-9, running=2.0) == 2.0
     assert refusal(admission(), 1.0, within=3.1, running=2.0).retry_after == pytest.approx(0.1)
 
 
@@ -153,25 +153,25 @@ def test_every_later_deadline_counts() -> None:
 
 
 def test_deadlines_in_one_step_are_shared() -> None:
-    """Work due at the same time is waited for."""
+    """Work due at the same time is waited for, and a second in a full batch."""
     desk = admission(claim(4.0, due=5.0))
-    assert check(desk, 0.5, alone=0.5, within=5.05) == 2.0
+    assert check(desk, 0.5, alone=0.5, within=5.05) == 3.0
 
 
 def test_waiting_bulk_keeps_its_share_of_the_slots() -> None:
     """With bulk waiting, 1.8 of 2 slots are left: 3.6 s take two, and a full batch one."""
     desk = admission(claim(3.6, due=1.0), claim(1.0, priority=BULK))
-    assert check(desk, 1.0, within=4.8 + 1e-9) == pytest.approx(2.0)
+    assert check(desk, 1.0, within=4.8 + 1e-9) == pytest.approx(3.0)
     refusal(desk, 1.0, within=4.7)
 
 
 def test_bulk_waits_for_all_interactive_work() -> None:
-    """Whatever its deadline: 4 s on 2 slots."""
+    """Whatever its deadline: 4 s on 2 slots, and a second in a full batch."""
     desk = admission(claim(4.0, due=900.0))
-    assert check(desk, 1.0, priority=BULK) == 2.0
-    assert check(desk, 1.0, within=4.8 + 1e-9, priority=BULK) == 2.0
+    assert check(desk, 1.0, priority=BULK) == 3.0
+    assert check(desk, 1.0, within=4.8 + 1e-9, priority=BULK) == 3.0
     refusal(desk, 1.0, within=4.7, priority=BULK)
-    assert check(desk, 1.0) == 2.0
+    assert check(desk, 1.0) == 3.0
     assert check(desk, 1.0, within=100.0) == 0.0
 
 
