@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import random
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.scheduling.machine import MACHINE, Machine
 
-from khulasa_server.engines.base import Finish, Generation, GenerationOptions
+from khulasa_server.engines.base import GenerationOptions
 from khulasa_server.errors import DeadlineError, OverloadedError, Reason
 from khulasa_server.scheduling import (
-    Coefficients,
     Completion,
     ModelProfile,
     Priority,
     SchedulerSettings,
     Stage,
 )
-from khulasa_server.scheduling.core import SchedulerCore
 from khulasa_server.scheduling.items import Cancelled
 from khulasa_server.scheduling.types import Submission
-from khulasa_server.scheduling.work import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from khulasa_server.scheduling.items import Outcome, Request
+    from khulasa_server.scheduling.work import Batch
 
-MACHINE = Coefficients(fixed=0.0005, input_token=0.00001, step=0.0004, beam_token=0.00004)
 FIRST = GenerationOptions(beam_size=4)
 SECOND = replace(FIRST, beam_size=6, no_repeat_ngram_size=3)
 SEGMENT = 20
@@ -70,8 +65,8 @@ class Caller:
         ]
 
 
-class World:
-    """Callers, a scheduler, and a machine that is never quite the same.
+class World(Machine):
+    """Callers, and the machine that they call.
 
     Args:
         share: of the first attempts that need a second.
@@ -79,56 +74,24 @@ class World:
     """
 
     def __init__(self, share: float, **settings: float) -> None:
-        self.now = 1_000.0
-        self.share = share
-        self.rng = random.Random(1)  # noqa: S311 - a repeatable world
-        self.core = SchedulerCore(
+        super().__init__(
             SchedulerSettings(slots=2, cache_bytes=0, batch_seconds=0.5, **settings),
-            random.Random(2),  # noqa: S311 - the same
+            ModelProfile(
+                "d", "t", prior=MACHINE, segment_tokens=SEGMENT, tokens_per_code_point=1.0
+            ),
         )
-        profile = ModelProfile(
-            "d", "t", prior=MACHINE, segment_tokens=SEGMENT, tokens_per_code_point=1.0
-        )
-        self.core.add_model("m", profile)
-        self.events: list[tuple[float, int, Callable[[], None]]] = []
-        self.numbers = itertools.count()
+        self.share = share
         self.callers: list[Caller] = []
         self.batches: list[Batch] = []
         self.refused = 0
-        self.engine_seconds = 0.0
 
-    def at(self, time: float, event: Callable[[], None]) -> None:
-        """Let something happen."""
-        heapq.heappush(self.events, (time, next(self.numbers), event))
-
-    def run(self, seconds: float) -> None:
-        """Let time pass, as the driver does."""
-        end = self.now + seconds
-        while self.events and self.events[0][0] <= end:
-            self.now, _, event = heapq.heappop(self.events)
-            event()
-            self.core.expire(self.now)
-            while (work := self.core.next_work(self.now)) is not None:
-                assert isinstance(work, Batch)
-                self.start(work)
-        self.now = end
-
-    def start(self, batch: Batch) -> None:
-        """Run a batch, of one kind, that nobody is too late for."""
+    def outputs(self, batch: Batch) -> Sequence[int]:
+        """Of a batch of one kind, that nobody is too late for."""
         assert len({(item.submission.retry, item.options) for item in batch.items}) == 1
         for item in batch.items:
             assert all(waiter.request.deadline > self.now for waiter in item.waiters)
         self.batches.append(batch)
-        rows = batch.options.beam_size * len(batch.items)
-        seconds = self.rng.lognormvariate(0, 0.1) * (
-            MACHINE.fixed
-            + MACHINE.input_token * batch.shape.padded
-            + MACHINE.step * SEGMENT
-            + MACHINE.beam_token * SEGMENT * rows
-        )
-        self.engine_seconds += seconds
-        outputs = [Generation("", ("x",) * SEGMENT, 0.0, Finish.END)] * len(batch.items)
-        self.at(self.now + seconds, lambda: self.core.completed(batch, outputs, seconds, self.now))
+        return [SEGMENT] * len(batch.items)
 
     def arrive(self) -> None:
         """One request of one to four segments."""

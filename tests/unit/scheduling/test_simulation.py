@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-import heapq
-import itertools
 import random
 from dataclasses import astuple, dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.scheduling.machine import MACHINE, Machine
 
-from khulasa_server.engines.base import Finish, Generation, GenerationOptions
+from khulasa_server.engines.base import GenerationOptions
 from khulasa_server.errors import OverloadedError
 from khulasa_server.scheduling import (
     Coefficients,
@@ -21,25 +21,22 @@ from khulasa_server.scheduling import (
     SchedulerSettings,
     Stage,
 )
-from khulasa_server.scheduling.core import SchedulerCore
 from khulasa_server.scheduling.types import Submission
-from khulasa_server.scheduling.work import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from khulasa_server.engines.base import Tokens
     from khulasa_server.scheduling.items import Outcome
+    from khulasa_server.scheduling.work import Batch
 
 OPTIONS = GenerationOptions(beam_size=4)
-MACHINE = Coefficients(fixed=0.0005, input_token=0.00001, step=0.0004, beam_token=0.00004)
 PIECES = 0.3
 """Tokens for a code point."""
 
 
-@dataclass
-class World:
-    """A machine, its scheduler, and events in the order of their time.
+class World(Machine):
+    """A machine, and who asks for sentences.
 
     Args:
         slots: batches at once.
@@ -47,54 +44,21 @@ class World:
         settings: more of the scheduler's.
     """
 
-    slots: int = 2
-    prior: Coefficients = MACHINE
-    settings: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.now = 1_000.0
-        self.rng = random.Random(1)  # noqa: S311 - a repeatable world
-        self.core = SchedulerCore(
-            SchedulerSettings(slots=self.slots, cache_bytes=0, **self.settings),
-            random.Random(2),  # noqa: S311 - the same
+    def __init__(
+        self,
+        slots: int = 2,
+        prior: Coefficients = MACHINE,
+        settings: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(
+            SchedulerSettings(slots=slots, cache_bytes=0, **settings),
+            ModelProfile("d", "t", prior=prior, segment_tokens=30),
         )
-        self.core.add_model("m", ModelProfile("d", "t", prior=self.prior, segment_tokens=30))
-        self.events: list[tuple[float, int, Callable[[], None]]] = []
-        self.numbers = itertools.count()
-        self.engine_seconds = 0.0
-        self.longest_batch = 0.0
+        self.slots = slots
 
-    def at(self, time: float, event: Callable[[], None]) -> None:
-        """Let something happen."""
-        heapq.heappush(self.events, (time, next(self.numbers), event))
-
-    def run(self, seconds: float) -> None:
-        """Let time pass, as the driver does."""
-        end = self.now + seconds
-        while self.events and self.events[0][0] <= end:
-            self.now, _, event = heapq.heappop(self.events)
-            event()
-            while (work := self.core.next_work(self.now)) is not None:
-                assert isinstance(work, Batch)
-                self.start(work)
-        self.now = end
-
-    def start(self, batch: Batch) -> None:
-        """Run a batch on the machine, which is never quite the same."""
-        outputs = [self.output(tokens) for tokens in batch.inputs]
-        seconds = self.rng.lognormvariate(0, 0.1) * (
-            MACHINE.fixed
-            + MACHINE.input_token * batch.shape.padded
-            + MACHINE.step * max(outputs)
-            + MACHINE.beam_token * 4 * sum(outputs)
-        )
-        self.engine_seconds += seconds
-        self.longest_batch = max(self.longest_batch, seconds)
-        generations = [Generation("", ("x",) * n, 0.0, Finish.LENGTH) for n in outputs]
-        self.at(
-            self.now + seconds,
-            lambda: self.core.completed(batch, generations, seconds, self.now),
-        )
+    def outputs(self, batch: Batch) -> Sequence[int]:
+        """As the machine writes them."""
+        return [self.output(tokens) for tokens in batch.inputs]
 
     def output(self, tokens: Tokens) -> int:
         """Tokens written for an input; the same each time."""
