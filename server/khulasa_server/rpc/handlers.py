@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -16,7 +17,6 @@ from khulasa_server.rpc.ending import Ending
 from khulasa_server.rpc.status import as_service_error, to_failure
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
@@ -141,14 +141,21 @@ async def abort(context: Context, error: Exception) -> NoReturn:
     """End the call with the status of `error`; a defect goes to the log with its cause.
 
     A channel is not told to come back after the caller's deadline: it would wait until then, and
-    its caller would not learn why.
+    its caller would not learn why. A call that is over already takes no status; its caller hung up,
+    which is what a cancelled call is.
+
+    Raises:
+        asyncio.CancelledError: the call was over.
     """
     if isinstance(error, (grpc.aio.AbortError, grpc.aio.UsageError)):
         raise error
     report(error)
     left = context.time_remaining()
     patience = math.inf if left is None else left
-    await context.abort(*to_failure(error, current().request_id, patience))
+    try:
+        await context.abort(*to_failure(error, current().request_id, patience))
+    except grpc.aio.InternalError as closed:
+        raise asyncio.CancelledError from closed
 
 
 def report(error: Exception) -> None:

@@ -263,3 +263,19 @@ async def test_what_grpc_raised_is_left_to_grpc(error: Exception) -> None:
     with pytest.raises(type(error)):
         await abort(context, error)
     assert context.code is None
+
+
+async def test_a_status_for_a_caller_that_hung_up_is_no_error_of_grpc() -> None:
+    """At a shared deadline the caller may hang up first: the call counts as cancelled.
+
+    gRPC would log its failure to send the status as an error with a stack of ours.
+    """
+
+    class Closed(Context):
+        async def abort(self, *_status: object) -> NoReturn:
+            raise grpc.aio.InternalError("ExecuteBatchError")
+
+    context: Any = Closed()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await abort(context, InvalidRequestError(Reason.TEXT_EMPTY, "no text"))
+    assert isinstance(caught.value.__cause__, grpc.aio.InternalError)
