@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IN_FLIGHT: Final = 256
+SENTENCES: Final = 4 * IN_FLIGHT
+"""So that the start, when not all are in flight, and the end, when some are left, weigh little."""
 SPREAD: Final = (0.7, 1.4)
 """Of the inputs' lengths around that of the outputs."""
 SIMULATED: Final = "opus-mt-ar-en"
@@ -50,7 +52,7 @@ FIXED: Final = (
 def throughput(bench: Bench) -> None:
     """`ceiling_ratio`, `naive_ratio` and `resident_mb`."""
     models = stand_ins()
-    texts = as_long_as_their_outputs(models, bench.size(512, 128))
+    texts = as_long_as_their_outputs(models, bench.size(SENTENCES, 128))
     bundles = joined([models.translator_bundle, models.summarizer_bundle])
     with ExitStack() as stack:
         served = stack.enter_context(server("--unguarded", settings={"MODELS": bundles, **PATIENT}))
