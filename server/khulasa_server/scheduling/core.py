@@ -110,6 +110,11 @@ class SchedulerCore:
         """Whether nothing runs and nobody is here who could submit anything."""
         return not (self.running or self.requests)
 
+    @property
+    def waits(self) -> bool:
+        """Whether anything waits for a slot."""
+        return any(lane.waits for lane in self._board.lanes.values())
+
     def hold(self, slots: int) -> bool:
         """Take slots for other work; False: so many are not free."""
         return self._dispatcher.hold(slots)

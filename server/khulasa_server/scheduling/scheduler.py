@@ -316,6 +316,10 @@ class Scheduler:
         future.add_done_callback(lambda done: _hand_over(loop, self._ended, work, done.result()))
 
     def _ended(self, work: Work, ran: Ran) -> None:
+        if self._core.waits:
+            # The slot comes first: what callers do with their outputs would keep it idle. With
+            # nothing to run, callers come first, and what is learned from their batch after them.
+            self._wake()
         self._report(work, ran, self._clock())
         self._retire_lone(work.model)
         self._wake()

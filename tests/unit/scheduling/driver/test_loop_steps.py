@@ -17,6 +17,7 @@ from khulasa_server.scheduling import (
     SchedulerSettings,
     Stage,
 )
+from khulasa_server.scheduling.estimator import Estimator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,42 @@ async def test_a_nearer_deadline_replaces_the_timer(
             assert late.exception() is not None
         engine.gate.set()
         await first
+    await scheduler.close()
+
+
+async def test_a_free_slot_takes_what_waits_before_callers_are_woken(
+    make_scheduler: Make, engine: GateEngine
+) -> None:
+    """A slot does not stay idle while those before work on their outputs."""
+    scheduler = make_scheduler(slots=1)
+    scheduler.add_model("m", engine, PROFILE)
+    engine.gate.clear()
+    running: list[int] = []
+    with scheduler.admit([Stage("m", 2, 2)], deadline=time.monotonic() + 60) as ticket:
+        first = ticket.submit("m", ("a",), OPTIONS, order=0)
+        first.add_done_callback(lambda _: running.append(scheduler.statistics().running))
+        await engine.called()
+        second = ticket.submit("m", ("b",), OPTIONS, order=1)
+        engine.gate.set()
+        await asyncio.gather(first, second)
+    assert running == [1]
+    await scheduler.close()
+
+
+async def test_callers_are_woken_before_anything_is_learned_where_nothing_waits(
+    make_scheduler: Make, engine: GateEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to a lone call is not held up by the fit of the cost model."""
+    order: list[str] = []
+    monkeypatch.setattr(Estimator, "observe_output", lambda *_: order.append("learned"))
+    scheduler = make_scheduler(slots=1)
+    scheduler.add_model("m", engine, PROFILE)
+    with scheduler.admit([Stage("m", 1, 1)], deadline=time.monotonic() + 60) as ticket:
+        only = ticket.submit("m", ("a",), OPTIONS, order=0)
+        only.add_done_callback(lambda _: order.append("told"))
+        await only
+    await asyncio.sleep(0)
+    assert order == ["told", "learned"]
     await scheduler.close()
 
 
