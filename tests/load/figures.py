@@ -81,6 +81,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "cache_calls_rps": Figure("requests/s", "repeated, one segment a request"),
     "overhead_ms_p50": Figure("ms", "added by all but the engine, one sentence", "≤", 2.0, 2.0),
     "overhead_server_ms_p50": Figure("ms", "the same without gRPC and the client"),
+    "overhead_grpc_ms_p50": Figure("ms", "the same of a server that does nothing: the floor"),
     "overhead_seldom_ms_p50": Figure("ms", "the same as the caller sees it, 4 calls a second"),
     "summary_ratio": Figure("ratio", "summaries/s to transformers, 512 tokens to 60", "≥", 4, 6),
     "summary_lone_ratio": Figure("ratio", "the same, one summary at a time"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from tests.load.calls import Call, Load
-from tests.load.processes import joined, product, run_module, send
+from tests.load.processes import joined, product, run_module, send, server
 from tests.load.scenario import Bench, poisson, quantile
 from tests.load.standins import stand_ins
 from tests.load.texts import everyday, news
@@ -42,12 +43,17 @@ def cache(bench: Bench) -> None:
 def overhead(bench: Bench) -> None:
     """`overhead_ms_p50`."""
     texts = everyday()
-    with product({"MODELS": TRANSLATOR}) as served:
-        send(Load(served.grpc, tuple(Call((text,)) for text in texts[:64]), in_flight=2))
+    with ExitStack() as stack:
+        served = stack.enter_context(product({"MODELS": TRANSLATOR}))
+        empty = stack.enter_context(server(module="empty_server"))
+        for each in (served, empty):
+            send(Load(each.grpc, tuple(Call((text,)) for text in texts[:64]), in_flight=2))
         for run in bench.each_run("overhead"):
             whole, inside = _added(served.grpc, texts, RATE, bench.size(15, 4), run)
+            floor, _ = _added(empty.grpc, texts, RATE, bench.size(15, 4), run)
             bench.add("overhead_ms_p50", whole)
             bench.add("overhead_server_ms_p50", inside)
+            bench.add("overhead_grpc_ms_p50", floor)
             seldom, _ = _added(served.grpc, texts, SELDOM, bench.size(15, 4), run)
             bench.add("overhead_seldom_ms_p50", seldom)
     note = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.load.calls import Call, Load, Report
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 TRANSLATOR: Final = "demo-marian-ar-en"
 OPEN_LOAD: Final = 0.8
 """Of FIFO's capacity, at which latencies are compared."""
+TAIL_SECONDS: Final = 30
+"""Of it: some thousand calls, so that a p99 rests on more than ten of them."""
 IN_FLIGHT: Final = 256
 
 
@@ -37,7 +40,7 @@ def mixed(bench: Bench) -> None:
             sides = (ours, fifo) if run % 2 else (fifo, ours)
             rates = {id(side): _closed_rate(side, calls) for side in sides}
             bench.add("mixed_length_ratio", rates[id(ours)] / rates[id(fifo)])
-            rate, seconds = OPEN_LOAD * rates[id(fifo)], bench.size(12, 4)
+            rate, seconds = OPEN_LOAD * rates[id(fifo)], bench.size(TAIL_SECONDS, 4)
             tails = {id(side): _tail(side, calls, rate, seconds, run) for side in sides}
             bench.add("mixed_length_p99_seconds", tails[id(ours)])
             bench.add("mixed_length_p99_ratio", tails[id(ours)] / tails[id(fifo)])
@@ -104,16 +107,18 @@ def overload(bench: Bench) -> None:
         with server(*flags, settings={"MODELS": TRANSLATOR}) as running:
             # What the server learns about costs in a closed loop first, it knows ever after.
             _capacity(running, work.first(bench.size(200, 60)))
-            capacity = _capacity(running, work)
-            bench.add("overload_capacity_rps", capacity / work.mean)
+            first = _capacity(running, work)
             before = running.memory_mb("VmRSS")
-            late = []
+            late, offers = [], {}
             for name, factor in LOADS.items():
-                offer = _Offer(work, factor * capacity, float(bench.size(16, 8)), seed=run)
-                wasted = offer.send_to(running)
-                bench.add(f"overload_goodput_ratio_{name}", offer.good / offer.possible(capacity))
-                late.append(wasted)
+                offers[name] = _Offer(work, factor * first, float(bench.size(16, 8)), seed=run)
+                late.append(offers[name].send_to(running))
             bench.add("overload_memory_growth_mb", running.memory_mb("VmRSS") - before)
+            # The machine's own speed drifts by more than what is looked for.
+            capacity = fmean((first, _capacity(running, work)))
+            bench.add("overload_capacity_rps", capacity / work.mean)
+            for name, offer in offers.items():
+                bench.add(f"overload_goodput_ratio_{name}", offer.good / offer.possible(capacity))
             bench.add("late_work_ratio", max(late))
             bench.add("refusal_ms_p99", 1000 * _refusals_p99(running.stop()))
     note = f"embedded translator, guards on, {SENTENCES} sentences of mixed lengths a request"

@@ -98,7 +98,7 @@ def _reference(models: StandIns, texts: Sequence[str], *, threads: int) -> float
 def two_models(bench: Bench) -> None:
     """`two_model_ratio`."""
     models = stand_ins()
-    calls = _mixed(models, bench.size(8, 2), bench.size(128, 32))
+    calls = _mixed(models, bench.size(16, 2), bench.size(256, 32))
     directories = {path.name: path for path in (models.translator_bundle, models.summarizer_bundle)}
     chosen: dict[str, tuple[int, int]] = {}
     for _ in bench.each_run("two models"):
