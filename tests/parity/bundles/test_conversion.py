@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from khulasa_server.engines.base import Engine
 
-SCORE_TOLERANCE = 1e-4
+SCORE_TOLERANCE = 3e-4
+"""Two libraries round float32 in different orders: up to 1.1e-4 was seen with AVX-512."""
 BEAMS = GenerationOptions(beam_size=4, max_output_tokens=12, length_penalty=0.6)
 GREEDY = GenerationOptions(beam_size=1, max_output_tokens=12)
 
