@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 
 BUCKETS_PER_OCTAVE = 4
 """Lengths in one bucket differ by at most a factor of 2^(1/4) = 1.19."""
-REACH = 3
-"""Buckets on each side of the first item's that may fill up its batch: a factor of 1.7."""
+REACH = 8
+"""Buckets on each side of the first item's that may fill up its batch: a factor of four.
+
+Whoever waits does not fill a batch of one length: with a factor of 1.7 batches were small, and the
+p99 latency was above that of a queue that looks at no lengths at all. Nearer lengths come first,
+and what costs more here than alone does not come at all.
+"""
 
 
 class Kind(NamedTuple):
