@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import signal
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from tests.load.baseline import announce, translating
 
 from khulasa.v1 import common_pb2, translation_pb2
 
@@ -52,21 +51,12 @@ def _slept() -> float:
 async def serve() -> None:
     """Serve until SIGTERM."""
     server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(
-        EmptyTranslator().translate,
-        request_deserializer=translation_pb2.TranslateRequest.FromString,
-        response_serializer=translation_pb2.TranslateResponse.SerializeToString,
-    )
-    service = translation_pb2.DESCRIPTOR.services_by_name["TranslationService"].full_name
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(service, {"Translate": handler}),)
-    )
+    server.add_generic_rpc_handlers(translating(EmptyTranslator().translate))
     port = server.add_insecure_port("127.0.0.1:0")
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     await server.start()
-    sys.stdout.write(json.dumps({"event": "serving", "grpc": f"127.0.0.1:{port}"}) + "\n")
-    sys.stdout.flush()
+    announce(port)
     await stopped.wait()
     await server.stop(None)
 

@@ -8,9 +8,7 @@ same load generator measures both.
 from __future__ import annotations
 
 import argparse
-import json
 import signal
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import grpc
 import torch
+from tests.load.baseline import announce, translating
 from transformers import AutoTokenizer, MarianMTModel
 
 from khulasa.v1 import translation_pb2
@@ -71,21 +70,13 @@ def main() -> None:
     arguments = parse()
     torch.set_num_threads(arguments.threads)
     server = grpc.server(ThreadPoolExecutor(arguments.handlers))
-    handler = grpc.unary_unary_rpc_method_handler(
-        NaiveTranslator(arguments.checkpoint).translate,
-        request_deserializer=translation_pb2.TranslateRequest.FromString,
-        response_serializer=translation_pb2.TranslateResponse.SerializeToString,
-    )
-    service = translation_pb2.DESCRIPTOR.services_by_name["TranslationService"].full_name
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(service, {"Translate": handler}),)
-    )
+    translator = NaiveTranslator(arguments.checkpoint)
+    server.add_generic_rpc_handlers(translating(translator.translate))
     port = server.add_insecure_port("127.0.0.1:0")
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     server.start()
-    sys.stdout.write(json.dumps({"event": "serving", "grpc": f"127.0.0.1:{port}"}) + "\n")
-    sys.stdout.flush()
+    announce(port)
     stopped.wait()
     server.stop(None).wait()
     arguments.record.write_text("{}", "utf-8")
