@@ -73,7 +73,6 @@ class Server:
     """
 
     def __init__(self, settings: Settings) -> None:
-        memory.share_heap()
         self._settings = settings
         self._clock = time.monotonic
         for name in ("listen", "metrics_listen"):
@@ -84,6 +83,7 @@ class Server:
         with _naming("required_services"):
             required = full_names(settings.required_services)
         self._plan = plan_threads(settings.threads, usable_cores())
+        memory.share_heaps(self._plan.slots)
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         self.catalog = Catalog()
@@ -129,6 +129,7 @@ class Server:
         with self._signals():
             try:
                 await self.startup()
+                memory.collect_rarely()
                 await self.serve()
                 await self.drain()
             finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import threading
@@ -12,6 +13,7 @@ import pytest
 import structlog
 
 from khulasa_server.config import Settings
+from khulasa_server.engines import memory
 from khulasa_server.server import Server
 from khulasa_server.tasks.catalog import ModelState
 
@@ -32,6 +34,15 @@ def logged() -> Iterator[list[Any]]:
     """What is logged."""
     with structlog.testing.capture_logs() as lines:
         yield lines
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """How this process looks for cycles, as it was."""
+    threshold = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
 
 
 def server(**settings: Any) -> Server:  # noqa: ANN401 - any setting
@@ -81,6 +92,22 @@ async def test_run_serves_until_it_is_told_to_stop(logged: list[Any]) -> None:
     made.request_stop()
     await made.run()
     assert [line["event"] for line in logged][-2:] == ["draining", "stopped"]
+
+
+async def test_cycles_are_looked_for_rarely_once_the_models_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the models are made of is there when what is there is set apart."""
+    seen: list[set[ModelState]] = []
+    made = server()
+
+    def collect_rarely() -> None:
+        seen.append({model.state for model in made.catalog})
+        made.request_stop()
+
+    monkeypatch.setattr(memory, "collect_rarely", collect_rarely)
+    await made.run()
+    assert seen == [{ModelState.READY}]
 
 
 async def test_a_failed_start_stops_what_had_started(logged: list[Any]) -> None:

@@ -20,8 +20,8 @@ def resident():
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.free.argtypes = [ctypes.c_void_p]
-if sys.argv[1] == "shared":
-    assert memory.share_heap()
+if sys.argv[1] != "default":
+    assert memory.share_heaps(int(sys.argv[1]))
 together = threading.Barrier(8)
 
 def work():
@@ -45,20 +45,46 @@ libc.fflush(None)
 
 
 @pytest.mark.skipif(not hasattr(os, "confstr"), reason="there is no C library to ask")
-@pytest.mark.parametrize(("how", "most"), [("shared", 1), ("default", 1000)])
-def test_threads_share_a_heap_and_give_back_what_is_free(how: str, most: int) -> None:
-    """Eight threads use one heap where they used one each; what they freed goes back."""
+@pytest.mark.parametrize(
+    ("engines", "fewest", "most"), [("1", 1, 2), ("2", 1, 2), ("4", 3, 4), ("default", 5, 1000)]
+)
+def test_threads_share_heaps_and_give_back_what_is_free(
+    engines: str, fewest: int, most: int
+) -> None:
+    """Eight threads use a heap for each engine, not one each; what they freed goes back."""
     if "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""):
         pytest.skip("only glibc has heaps like these")
     environment = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
     done = subprocess.run(
-        [sys.executable, "-c", THREADS, how],
+        [sys.executable, "-c", THREADS, engines],
         capture_output=True,
         text=True,
         check=True,
         env=environment,
     )
-    heaps = len(re.findall(r"<heap nr=", done.stdout))
-    assert heaps <= most
-    assert how == "shared" or heaps > 1
+    assert fewest <= len(re.findall(r"<heap nr=", done.stdout)) <= most
     assert int(done.stdout.splitlines()[0]) > 1_000_000
+
+
+CYCLES = """
+import gc, weakref
+from khulasa_server.engines import memory
+
+class Node:
+    def __init__(self):
+        self.self = self
+
+before = len(gc.get_objects())
+memory.collect_rarely()
+assert len(gc.get_objects()) < before / 100, (before, len(gc.get_objects()))
+gone = weakref.ref(Node())
+kept = [Node() for _ in range(memory.COLLECT_AFTER - 1000)]
+assert gone() is not None
+kept += [Node() for _ in range(2000)]
+assert gone() is None
+"""
+
+
+def test_what_is_there_at_the_start_is_not_looked_through_again() -> None:
+    """Cycles that come later go when enough of them have come, and not before."""
+    subprocess.run([sys.executable, "-c", CYCLES], check=True)
