@@ -35,6 +35,12 @@ LEAST_SECONDS = 1e-6
 ERROR_MEMORY = 0.95
 """Part of the error that comes from earlier batches."""
 
+LEAST_SHARED = 0.1
+"""Part of a batch's seconds that its items share, below which it grows no more: all the others
+together could not gain more than that, and whoever is in it would wait for them."""
+FEW = 8
+"""Items that a batch may have in any case: a batch of one tells nothing of what two would share."""
+
 _Features = tuple[float, float, float, float, float]
 
 
@@ -115,6 +121,11 @@ def seconds_of(coefficients: Coefficients, shape: Shape) -> float:
     )
 
 
+def shared_seconds(coefficients: Coefficients, shape: Shape) -> float:
+    """The part of a batch's run time that does not grow with its number of equal items."""
+    return coefficients.fixed + coefficients.step * shape.steps
+
+
 class CostModel:
     """Predicts the seconds of a batch.
 
@@ -140,6 +151,11 @@ class CostModel:
     def predict(self, shape: Shape) -> float:
         """Seconds that a batch of this shape takes."""
         return seconds_of(self.coefficients, shape)
+
+    def saturated(self, shape: Shape) -> bool:
+        """Whether a batch is so large that more items would hardly make each of them cheaper."""
+        shared = shared_seconds(self.coefficients, shape)
+        return shape.items >= FEW and shared < LEAST_SHARED * self.predict(shape)
 
     def observe(self, shape: Shape, seconds: float, now: float) -> None:
         """Learn that a batch of this shape took `seconds`, ended at `now`."""

@@ -85,6 +85,8 @@ def take_batch(queue: SegmentQueue, first: Item, cost: CostModel, bounds: Bounds
     queue.remove(first)
     items, draft, soonest = [first], Draft.of(first), first.deadline
     for item in queue.companions(first):
+        if cost.saturated(draft.shape):
+            break
         grown, soonest_then = draft.plus(item), min(soonest, item.deadline)
         if _pays(draft, grown, item, cost) and _stays(draft, grown, cost, bounds, soonest_then):
             queue.remove(item)

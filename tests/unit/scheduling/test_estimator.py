@@ -78,6 +78,12 @@ def test_a_batch_is_full_by_beams_too() -> None:
     assert estimator(prior=flat, batch_tokens=1_000).item_seconds(10, 10, 4) == pytest.approx(0.01)
 
 
+def test_a_batch_is_full_where_little_is_left_to_share() -> None:
+    """Nine items of 0.11 s each: the start, 0.1 s, is less than a tenth of all then."""
+    cost = estimator(batch_seconds=10.0, batch_tokens=1_000).item_seconds(11, 11, 1)
+    assert cost == pytest.approx((0.1 + 0.99) / 9)
+
+
 def test_an_item_larger_than_a_batch_is_a_batch() -> None:
     """By tokens or by seconds."""
     assert estimator(batch_tokens=5).item_seconds(10, 10, 1) == pytest.approx(0.2)

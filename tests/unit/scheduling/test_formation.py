@@ -168,16 +168,16 @@ def test_no_batch_is_predicted_above_its_seconds() -> None:
 
 
 def test_outputs_that_may_be_long_count_against_the_seconds_of_a_batch() -> None:
-    """Ten tokens expected, forty possible: nine are 90 and 3 times 30 together, 0.1 s a token.
+    """Ten tokens expected, twenty possible: four are 40 and twice 10 together, 0.1 s a token.
 
     Models that loop made batches of 17 sentences last three times as long as was predicted.
     """
     cost = CostModel(Coefficients(fixed=0.0, input_token=0.0, step=0.0, beam_token=0.05))
     items = [item(5, output=10) for _ in range(20)]
-    assert len(take(queue_of(items), seconds=18.0, cost=cost)) == 18
+    assert len(take(queue_of(items), seconds=6.0, cost=cost)) == 6
     for each in (items := [item(5, output=10) for _ in range(20)]):
-        each.cautious_output = 40
-    assert len(take(queue_of(items), seconds=18.0, cost=cost)) == 9
+        each.cautious_output = 20
+    assert len(take(queue_of(items), seconds=6.0, cost=cost)) == 4
 
 
 def test_the_longest_possible_output_counts_the_steps() -> None:
@@ -238,10 +238,24 @@ def test_few_of_many_lengths_share_a_batch() -> None:
 
 def test_an_item_joins_only_where_that_pays() -> None:
     """Sixteen short items would all be padded to 23 tokens: that costs more than a batch."""
+    cost = CostModel(Coefficients(fixed=0.1, input_token=0.001, step=0.0, beam_token=0.0))
     queue = queue_of([item(16, due=50), *[item(16, due=60) for _ in range(15)], item(23)])
-    assert len(take(queue)) == 16
+    assert len(take(queue, cost=cost)) == 16
     queue = queue_of([item(16, due=50), item(23)])
-    assert len(take(queue)) == 2
+    assert len(take(queue, cost=cost)) == 2
+
+
+@pytest.mark.parametrize(("fixed", "step", "most"), [(1.0, 0.0, 10), (0.5, 0.05, 10), (0.01, 0, 8)])
+def test_a_batch_grows_while_there_is_something_to_share(
+    fixed: float, step: float, most: int
+) -> None:
+    """Of ten items, a second each, the start is less than a tenth; eight may run in any case.
+
+    Batches of 17 long sentences ran for a second, and were no cheaper for each than eight.
+    """
+    cost = CostModel(Coefficients(fixed=fixed, input_token=0.1, step=step, beam_token=0.0))
+    queue = queue_of(item(10, output=10) for _ in range(30))
+    assert len(take(queue, cost=cost)) == most
 
 
 def test_joining_pays_up_to_what_a_batch_of_its_own_costs() -> None:
