@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
@@ -121,11 +122,6 @@ def seconds_of(coefficients: Coefficients, shape: Shape) -> float:
     )
 
 
-def shared_seconds(coefficients: Coefficients, shape: Shape) -> float:
-    """The part of a batch's run time that does not grow with its number of equal items."""
-    return coefficients.fixed + coefficients.step * shape.steps
-
-
 class CostModel:
     """Predicts the seconds of a batch.
 
@@ -154,8 +150,19 @@ class CostModel:
 
     def saturated(self, shape: Shape) -> bool:
         """Whether a batch is so large that more items would hardly make each of them cheaper."""
-        shared = shared_seconds(self.coefficients, shape)
-        return shape.items >= FEW and shared < LEAST_SHARED * self.predict(shape)
+        return shape.items >= FEW and self._shared(shape) < LEAST_SHARED * self.predict(shape)
+
+    def saturating(self, single: Shape) -> float:
+        """Items equal to this one that saturate a batch; infinite where one more costs nothing."""
+        each = self.predict(single.times(2)) - self.predict(single)
+        if each <= 0.0:
+            return math.inf
+        shared = self._shared(single)
+        return max(FEW, 1 + math.floor((shared / LEAST_SHARED - shared) / each))
+
+    def _shared(self, shape: Shape) -> float:
+        """The part of a batch's seconds that does not grow with its number of equal items."""
+        return self.coefficients.fixed + self.coefficients.step * shape.steps
 
     def observe(self, shape: Shape, seconds: float, now: float) -> None:
         """Learn that a batch of this shape took `seconds`, ended at `now`."""

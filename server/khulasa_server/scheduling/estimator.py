@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from khulasa_server.scheduling.cost import FEW, LEAST_SHARED, CostModel, Shape, shared_seconds
+from khulasa_server.scheduling.cost import CostModel, Shape
 from khulasa_server.scheduling.ratios import LengthRatios, WeightedMean
 
 if TYPE_CHECKING:
@@ -157,6 +157,4 @@ class Estimator:
         if two <= one:
             return by_size
         by_seconds = 1 + math.floor((self._settings.batch_seconds - one) / (two - one))
-        shared = shared_seconds(self.cost.coefficients, single)
-        by_share = max(FEW, 1 + math.floor((shared / LEAST_SHARED - shared) / (two - one)))
-        return max(1, min(by_size, by_seconds, by_share))
+        return int(max(1, min(by_size, by_seconds, self.cost.saturating(single))))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from khulasa_server.scheduling.cost import CostModel, Shape, fit_prior, seconds_of
+from khulasa_server.scheduling.cost import FEW, CostModel, Shape, fit_prior, seconds_of
 from khulasa_server.scheduling.types import Coefficients
 
 PRIOR = Coefficients(fixed=0.01, input_token=0.001, step=0.002, beam_token=0.0005)
@@ -220,3 +220,16 @@ def test_a_prior_is_scaled_by_the_median_of_what_was_measured() -> None:
     assert seconds_of(fitted, each) < 6 * seconds_of(PRIOR, each)
     other = Shape.single(3, 90, 4)
     assert 1.5 * seconds_of(PRIOR, other) < seconds_of(fitted, other)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "step"), [(0.013, 0.0), (0.0, 0.0031), (0.007, 0.0011), (0.0, 0.0)]
+)
+def test_a_batch_is_saturated_at_the_count_that_saturates_it(fixed: float, step: float) -> None:
+    """With so many equal items it is, with one less it is not, unless those are the few allowed."""
+    model = CostModel(Coefficients(fixed, input_token=0.0003, step=step, beam_token=0.0001))
+    single = Shape.single(tokens=20, output=17, beam_size=4)
+    count = int(model.saturating(single))
+    assert model.saturated(single.times(count))
+    assert not model.saturated(single.times(count - 1))
+    assert (count == FEW) == (fixed == step == 0.0)

@@ -156,7 +156,7 @@ def capacity() -> float:
 
 
 def test_a_busy_machine_runs_full_batches() -> None:
-    """With 256 in flight: within 15 % of batches of 64 sorted over all 256.
+    """With 256 in flight: within 14 % of batches of 64 sorted over all 256.
 
     Ten of them are what larger batches would gain, for which nobody is made to wait.
     """
@@ -171,7 +171,7 @@ def test_a_busy_machine_runs_full_batches() -> None:
         + MACHINE.beam_token * 4 * sum(window)
         for window in (lengths[start : start + 640 : 10] for start in _window_starts())
     )
-    assert rate >= 0.85 * 2_560 / (best / 2)
+    assert rate >= 0.86 * 2_560 / (best / 2)
     assert world.longest_batch < 1.0 * 1.5
 
 
