@@ -6,99 +6,131 @@ sent when they are due, whatever became of those before, and latency counts from
 
 from __future__ import annotations
 
-import asyncio
 import json
-import selectors
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from tests.load.calls import OK, Call, Load, Outcome, Report
+from tests.load.wire import Exchange, Wire
 
 from khulasa.v1 import common_pb2, summarization_pb2, translation_pb2
-from khulasa.v1.summarization_pb2_grpc import SummarizationServiceStub
-from khulasa.v1.translation_pb2_grpc import TranslationServiceStub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 CHANNELS: Final = 4
 """Connections: as from a few clients."""
-_OPTIONS: Final = (
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_retries", 0),
-    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-)
+TRANSLATE: Final = "/khulasa.v1.TranslationService/Translate"
+SUMMARIZE: Final = "/khulasa.v1.SummarizationService/Summarize"
+_CODES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
+_TIMED_OUT: Final = 28
+"""libcurl's code."""
 
 Message = translation_pb2.TranslateRequest | summarization_pb2.SummarizeRequest
 
 
+class _Sent(NamedTuple):
+    """A call that went out.
+
+    Args:
+        due: when it should have.
+        at: when it did.
+        exchange: what became of it.
+    """
+
+    due: float
+    at: float
+    exchange: Exchange
+
+
 class Generator:
-    """Sends one load.
+    """Sends one load. What came is looked at once all has: it would take the server's time.
 
     Args:
         load: what to send.
-        channels: on which.
+        wire: on which.
     """
 
-    def __init__(self, load: Load, channels: list[grpc.aio.Channel]) -> None:
+    def __init__(self, load: Load, wire: Wire) -> None:
         self._load = load
-        self._messages = [message_of(call) for call in load.calls]
-        self._translate = [TranslationServiceStub(channel).Translate for channel in channels]
-        self._summarize = [SummarizationServiceStub(channel).Summarize for channel in channels]
-        self._outcomes: dict[int, Outcome] = {}
+        self._wire = wire
+        self._messages = [message_of(call).SerializeToString() for call in load.calls]
+        self._sent: dict[int, _Sent] = {}
         self._lateness: list[float] = []
         self._started = 0.0
 
-    async def run(self) -> Report:
+    def run(self) -> Report:
         """Send everything and wait for every answer."""
         cpu = time.process_time()
         self._started = time.monotonic()
-        await (self._closed() if self._load.arrivals is None else self._open(self._load.arrivals))
+        if self._load.arrivals is None:
+            self._closed()
+        else:
+            self._open(self._load.arrivals)
+        seconds, cpu = time.monotonic() - self._started, time.process_time() - cpu
         return Report(
-            seconds=time.monotonic() - self._started,
-            cpu_seconds=time.process_time() - cpu,
+            seconds=seconds,
+            cpu_seconds=cpu,
             lateness=_quantile(self._lateness, 0.99),
-            outcomes=tuple(self._outcomes[i] for i in range(len(self._messages))),
+            outcomes=tuple(self._outcome(place) for place in range(len(self._messages))),
         )
 
-    async def _closed(self) -> None:
+    def _closed(self) -> None:
         places = iter(range(len(self._messages)))
-        senders = min(self._load.in_flight, len(self._messages))
-        await asyncio.gather(*(self._send_all(places) for _ in range(senders)))
+        for _ in range(min(self._load.in_flight, len(self._messages))):
+            self._send_next(places)
+        self._await_all()
 
-    async def _send_all(self, places: Iterator[int]) -> None:
-        for place in places:
-            await self._send(place, time.monotonic())
+    def _send_next(self, places: Iterator[int]) -> None:
+        place = next(places, None)
+        if place is not None:
+            self._send(place, time.monotonic(), lambda _: self._send_next(places))
 
-    async def _open(self, arrivals: tuple[float, ...]) -> None:
-        tasks = []
+    def _open(self, arrivals: tuple[float, ...]) -> None:
         for place, arrival in enumerate(arrivals):
             due = self._started + arrival
-            delay = due - time.monotonic()
-            if delay > 0:
-                await asyncio.sleep(delay)
+            self._wire.pump(0.0)
+            while (left := due - time.monotonic()) > 0:
+                self._wire.pump(left)
             self._lateness.append(time.monotonic() - due)
-            tasks.append(asyncio.ensure_future(self._send(place, due)))
-        await asyncio.gather(*tasks)
+            self._send(place, due, lambda _: None)
+        self._await_all()
 
-    async def _send(self, place: int, due: float) -> None:
-        sent = time.monotonic() - self._started
-        stubs: Sequence[Callable[..., Any]] = (
-            self._summarize if self._load.calls[place].summarize else self._translate
+    def _await_all(self) -> None:
+        while self._wire.unanswered:
+            self._wire.pump(1.0)
+
+    def _send(self, place: int, due: float, ended: Callable[[Exchange], None]) -> None:
+        now = time.monotonic()
+        path = SUMMARIZE if self._load.calls[place].summarize else TRANSLATE
+        remaining = max(0.001, self._load.deadline - (now - due))
+        exchange = Exchange(path, self._messages[place], remaining)
+        self._sent[place] = _Sent(due, now, exchange)
+        self._wire.begin(exchange, ended)
+
+    def _outcome(self, place: int) -> Outcome:
+        due, at, exchange = self._sent[place]
+        latency, sent = exchange.ended - due, at - self._started
+        code = code_of(exchange)
+        if code != OK:
+            return Outcome(code, exchange.reason, latency, sent)
+        kind = (
+            summarization_pb2.SummarizeResponse
+            if self._load.calls[place].summarize
+            else translation_pb2.TranslateResponse
         )
-        stub = stubs[place % len(stubs)]
-        remaining = max(0.001, self._load.deadline - (time.monotonic() - due))
-        try:
-            response = await stub(self._messages[place], timeout=remaining)
-        except grpc.aio.AioRpcError as error:
-            latency = time.monotonic() - due
-            self._outcomes[place] = Outcome(error.code().name, _reason(error), latency, sent)
-        else:
-            self._outcomes[place] = _answered(response, time.monotonic() - due, sent)
+        return _answered(kind.FromString(exchange.response), latency, sent)
+
+
+def code_of(exchange: Exchange) -> str:
+    """Name of the gRPC status of a call that ended, as a gRPC client would tell it."""
+    if exchange.failure == _TIMED_OUT:
+        return grpc.StatusCode.DEADLINE_EXCEEDED.name
+    if exchange.failure:
+        return grpc.StatusCode.UNAVAILABLE.name
+    return _CODES[2 if exchange.status is None else exchange.status]
 
 
 def message_of(call: Call) -> Message:
@@ -137,40 +169,17 @@ def _answered(
     )
 
 
-def _reason(error: grpc.aio.AioRpcError) -> str:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it reads what aio has, too
-    for detail in status.details if status is not None else ():
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            return str(info.reason)
-    return ""
-
-
 def _quantile(values: list[float], part: float) -> float:
     return sorted(values)[round(part * (len(values) - 1))] if values else 0.0
 
 
-async def main() -> None:
+def main() -> None:
     """Run the load on stdin."""
     load = Load.from_json(json.load(sys.stdin))
-    channels = [grpc.aio.insecure_channel(load.address, options=_OPTIONS) for _ in range(CHANNELS)]
-    for channel in channels:
-        await channel.channel_ready()
-    report = await Generator(load, channels).run()
-    json.dump(report.to_json(), sys.stdout)
-    for channel in channels:
-        await channel.close()
-
-
-def punctual() -> asyncio.AbstractEventLoop:
-    """An event loop whose timers are exact to microseconds.
-
-    The usual one, over `epoll`, rounds each wait up to a whole millisecond: calls would go out that
-    much late, and what they are late is counted as the server's.
-    """
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+    wire = Wire(load.address, CHANNELS)
+    wire.connect()
+    json.dump(Generator(load, wire).run().to_json(), sys.stdout)
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=punctual) as runner:
-        runner.run(main())
+    main()
