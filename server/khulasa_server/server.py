@@ -18,7 +18,7 @@ from khulasa_server.bundles import store
 from khulasa_server.bundles.errors import BundleError
 from khulasa_server.engines import memory
 from khulasa_server.engines.plan import plan_threads
-from khulasa_server.engines.threads import usable_cores
+from khulasa_server.engines.threads import usable_cores, wake_patiently
 from khulasa_server.guards.findings import Kind
 from khulasa_server.observability.http import HttpPort, Readiness, split_address
 from khulasa_server.observability.logs import handle_loop_exception, logger
@@ -84,6 +84,7 @@ class Server:
             required = full_names(settings.required_services)
         self._plan = plan_threads(settings.threads, usable_cores())
         memory.share_heaps(self._plan.slots)
+        wake_patiently()
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         self.catalog = Catalog()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +21,6 @@ from khulasa_server.tasks.catalog import ModelState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FREE: dict[str, Any] = {
     "engine": "scripted",
@@ -79,6 +80,23 @@ async def test_a_stopped_server_leaves_nothing_running() -> None:
     assert all(model.engine is None for model in made.catalog)
     own = [each.name for each in set(threading.enumerate()) - before]
     assert not [name for name in own if name.startswith(("engine", "text", "metrics"))]
+
+
+def threads() -> set[int]:
+    """Every thread of this process, those of libraries included."""
+    return {int(thread.name) for thread in Path("/proc/self/task").iterdir()}
+
+
+async def test_its_threads_do_not_interrupt_each_other() -> None:
+    """What a server starts takes no core from an engine because it wakes."""
+    before = threads()
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    made = server()
+    await made.startup()
+    started = threads() - before
+    assert {os.sched_getscheduler(thread) for thread in started} == {os.SCHED_BATCH}
+    await made.drain()
+    await made.stop()
 
 
 async def test_a_server_that_never_started_can_be_stopped() -> None:

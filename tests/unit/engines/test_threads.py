@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from khulasa_server.engines.threads import usable_cores
+from khulasa_server.engines.threads import usable_cores, wake_patiently
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 V2_MOUNT = "30 24 0:26 {root} /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
@@ -121,3 +122,54 @@ def test_both_versions_count(tree: Callable[[Tree], Path]) -> None:
 def test_this_machine_has_a_core() -> None:
     """On the real files, the answer lies between one and the mask."""
     assert 1 <= usable_cores() <= len(os.sched_getaffinity(0))
+
+
+@pytest.fixture(name="usual")
+def fixture_usual() -> Iterator[None]:
+    """This thread is scheduled as usual, and keeps its policy afterwards."""
+    policy = os.sched_getscheduler(0)
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    yield
+    os.sched_setscheduler(0, policy, os.sched_param(0))
+
+
+def _of_a_new_thread() -> int:
+    policies: list[int] = []
+    thread = threading.Thread(target=lambda: policies.append(os.sched_getscheduler(0)))
+    thread.start()
+    thread.join()
+    return policies[0]
+
+
+@pytest.mark.usefixtures("usual")
+def test_threads_started_later_wake_patiently_too() -> None:
+    """The policy holds for the thread that asks for it and for those that it starts."""
+    assert wake_patiently()
+    assert os.sched_getscheduler(0) == _of_a_new_thread() == os.SCHED_BATCH
+
+
+@pytest.mark.usefixtures("usual")
+def test_a_policy_that_somebody_chose_stays() -> None:
+    """Whoever started the process with another policy had a reason."""
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    assert not wake_patiently()
+    assert os.sched_getscheduler(0) == os.SCHED_BATCH
+
+
+@pytest.mark.usefixtures("usual")
+@pytest.mark.parametrize("missing", [True, False])
+def test_where_it_cannot_be_had_nothing_changes(
+    monkeypatch: pytest.MonkeyPatch, *, missing: bool
+) -> None:
+    """A system without the policy, or one that forbids it, serves all the same."""
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    if missing:
+        monkeypatch.delattr(os, "SCHED_BATCH")
+    else:
+        monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    assert not wake_patiently()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    monkeypatch.undo()
