@@ -161,6 +161,14 @@ def test_a_closed_loop_reports_in_the_order_given(address: str) -> None:
     assert [outcome.reason for outcome in report.outcomes] == ["", "", "", "OVERLOADED"]
 
 
+def test_a_closed_loop_of_many_calls_ends(address: str) -> None:
+    """However quickly answers come, the next call is no deeper in the stack than the last one."""
+    load = Load(address, (Call(("text",)),) * 2_000, in_flight=16)
+    with connected(address) as wire:
+        report = Generator(load, wire).run()
+    assert {outcome.code for outcome in report.outcomes} == {"OK"}
+
+
 def test_an_open_loop_sends_on_time(address: str) -> None:
     """Calls of an open loop go out when they are due, though one before them is not answered."""
     calls = (Call(("wait",)), Call(("text",)), Call(("text",)))

@@ -130,7 +130,9 @@ def code_of(exchange: Exchange) -> str:
         return grpc.StatusCode.DEADLINE_EXCEEDED.name
     if exchange.failure:
         return grpc.StatusCode.UNAVAILABLE.name
-    return _CODES[2 if exchange.status is None else exchange.status]
+    if exchange.status is None:
+        return grpc.StatusCode.UNKNOWN.name
+    return _CODES[exchange.status]
 
 
 def message_of(call: Call) -> Message:

@@ -126,15 +126,19 @@ class _Connection:
         self.act(pycurl.SOCKET_TIMEOUT, 0)
 
     def act(self, socket: int, events: int) -> None:
-        """Let libcurl read and write, and end what has ended."""
+        """Let libcurl read and write."""
         if socket == pycurl.SOCKET_TIMEOUT:
             self.due = None
         self._multi.socket_action(socket, events)
+
+    def take(self) -> bool:
+        """End what has ended; whether anything had."""
         _, succeeded, failed = self._multi.info_read()
         for handle in succeeded:
             self._end(handle, 0)
         for handle, failure, _ in failed:
             self._end(handle, failure)
+        return bool(succeeded or failed)
 
     def _end(self, handle: pycurl.Curl, failure: int) -> None:
         self._multi.remove_handle(handle)
@@ -210,8 +214,24 @@ class Wire:
         By `select`, which is exact to microseconds: `epoll` rounds up to a whole millisecond, and
         what calls go out late is counted as the server's.
         """
+        taken = self._take()
         now = time.monotonic()
         dues = [each.due - now for each in self._connections if each.due is not None]
+        self._select(0.0 if taken else max(0.0, min([seconds, *dues])))
+        now = time.monotonic()
+        for each in self._connections:
+            if each.due is not None and each.due <= now:
+                each.act(pycurl.SOCKET_TIMEOUT, 0)
+        self._take()
+
+    def _take(self) -> bool:
+        """End what has ended, and what ended as calls were begun for it."""
+        taken = False
+        while any(each.take() for each in self._connections):
+            taken = True
+        return taken
+
+    def _select(self, seconds: float) -> None:
         acts = {
             socket: (partial(each.act, socket), wanted)
             for each in self._connections
@@ -219,11 +239,7 @@ class Wire:
         }
         reading = [socket for socket, (_, wanted) in acts.items() if wanted & pycurl.POLL_IN]
         writing = [socket for socket, (_, wanted) in acts.items() if wanted & pycurl.POLL_OUT]
-        ready = select.select(reading, writing, (), max(0.0, min([seconds, *dues])))
+        ready = select.select(reading, writing, (), seconds)
         for sockets, event in zip(ready[:2], (pycurl.CSELECT_IN, pycurl.CSELECT_OUT), strict=True):
             for socket in sockets:
                 acts[socket][0](event)
-        now = time.monotonic()
-        for each in self._connections:
-            if each.due is not None and each.due <= now:
-                each.act(pycurl.SOCKET_TIMEOUT, 0)

@@ -58,9 +58,11 @@ def wake_patiently() -> bool:
         False: the system knows no such policy or does not allow it, or somebody chose another one
         than the usual for this process, which stays.
     """
-    if not hasattr(os, "SCHED_BATCH") or os.sched_getscheduler(0) != os.SCHED_OTHER:
+    if not hasattr(os, "SCHED_BATCH"):
         return False
     try:
+        if os.sched_getscheduler(0) != os.SCHED_OTHER:
+            return False
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     except OSError:
         return False

@@ -157,19 +157,19 @@ def test_a_policy_that_somebody_chose_stays() -> None:
 
 
 @pytest.mark.usefixtures("usual")
-@pytest.mark.parametrize("missing", [True, False])
+@pytest.mark.parametrize("forbidden", ["", "sched_getscheduler", "sched_setscheduler"])
 def test_where_it_cannot_be_had_nothing_changes(
-    monkeypatch: pytest.MonkeyPatch, *, missing: bool
+    monkeypatch: pytest.MonkeyPatch, forbidden: str
 ) -> None:
-    """A system without the policy, or one that forbids it, serves all the same."""
+    """A system without the policy, or one that forbids to ask or to change, serves all the same."""
 
-    def forbidden(*_: object) -> None:
+    def refuse(*_: object) -> None:
         raise PermissionError
 
-    if missing:
-        monkeypatch.delattr(os, "SCHED_BATCH")
-    else:
-        monkeypatch.setattr(os, "sched_setscheduler", forbidden)
-    assert not wake_patiently()
+    with monkeypatch.context() as patched:
+        if forbidden:
+            patched.setattr(os, forbidden, refuse)
+        else:
+            patched.delattr(os, "SCHED_BATCH")
+        assert not wake_patiently()
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
-    monkeypatch.undo()
