@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from dataclasses import astuple, replace
@@ -233,3 +234,9 @@ def test_a_batch_is_saturated_at_the_count_that_saturates_it(fixed: float, step:
     assert model.saturated(single.times(count))
     assert not model.saturated(single.times(count - 1))
     assert (count == FEW) == (fixed == step == 0.0)
+
+
+def test_nothing_saturates_a_batch_whose_items_cost_nothing() -> None:
+    """Where all of a batch's seconds are shared, one more item always pays."""
+    model = CostModel(Coefficients(fixed=0.1, input_token=0.0, step=0.0, beam_token=0.0))
+    assert model.saturating(Shape.single(tokens=20, output=17, beam_size=4)) == math.inf

@@ -221,7 +221,7 @@ def test_neighbours_in_length_fill_a_batch() -> None:
     queue = queue_of([first, *[item(length) for length in lengths]])
     flat = CostModel(Coefficients(fixed=0.1, input_token=0.0, step=0.0, beam_token=0.0))
     near, far = [16, 16, 14, 20, 12, 23, 10, 27, 9, 32], [4, 64]
-    assert [each.length for each in take(queue, cost=flat)] == [*near, *far]
+    assert [each.length for each in take(queue, tokens=10_000, cost=flat)] == [*near, *far]
     assert sorted(each.length for each in queue) == [3, 90]
 
 
