@@ -96,7 +96,7 @@ def exchange(wire: Wire, content: str, seconds: float = 30.0) -> Exchange:
     """One call, ended."""
     message = translation_pb2.TranslateRequest(contents=[content]).SerializeToString()
     call = Exchange(TRANSLATE, message, seconds)
-    wire.begin(call, lambda _: None)
+    wire.begin(call)
     until(wire, lambda: not wire.unanswered)
     return call
 
@@ -140,7 +140,7 @@ def test_calls_do_not_wait_for_each_other(address: str) -> None:
         message = translation_pb2.TranslateRequest(contents=["together"]).SerializeToString()
         calls = [Exchange(TRANSLATE, message, 60.0) for _ in range(TOGETHER)]
         for call in calls:
-            wire.begin(call, lambda _: None)
+            wire.begin(call)
         until(wire, lambda: not wire.unanswered)
     assert {code_of(call) for call in calls} == {"OK"}
 

@@ -86,7 +86,7 @@ class Generator:
     def _send_next(self, places: Iterator[int]) -> None:
         place = next(places, None)
         if place is not None:
-            self._send(place, time.monotonic(), lambda _: self._send_next(places))
+            self._send(place, time.monotonic(), lambda: self._send_next(places))
 
     def _open(self, arrivals: tuple[float, ...]) -> None:
         for place, arrival in enumerate(arrivals):
@@ -95,14 +95,14 @@ class Generator:
             while (left := due - time.monotonic()) > 0:
                 self._wire.pump(left)
             self._lateness.append(time.monotonic() - due)
-            self._send(place, due, lambda _: None)
+            self._send(place, due, lambda: None)
         self._await_all()
 
     def _await_all(self) -> None:
         while self._wire.unanswered:
             self._wire.pump(1.0)
 
-    def _send(self, place: int, due: float, ended: Callable[[Exchange], None]) -> None:
+    def _send(self, place: int, due: float, ended: Callable[[], None]) -> None:
         now = time.monotonic()
         path = SUMMARIZE if self._load.calls[place].summarize else TRANSLATE
         remaining = max(0.001, self._load.deadline - (now - due))

@@ -15,7 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import pycurl
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import status_pb2
+
+from khulasa_client.failures import from_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,11 +62,7 @@ class Exchange:
         """Of the ErrorInfo; empty where there is none."""
         packed = self._header(b"grpc-status-details-bin") or b""
         status = status_pb2.Status.FromString(base64.b64decode(packed + b"=" * (-len(packed) % 4)))
-        for detail in status.details:
-            info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info):
-                return str(info.reason)
-        return ""
+        return from_status(status).reason
 
     @property
     def response(self) -> bytes:
@@ -92,14 +90,12 @@ class _Connection:
 
     Args:
         address: of the server.
-        ended: told each call that ended.
     """
 
-    def __init__(self, address: str, ended: Callable[[Exchange], None]) -> None:
+    def __init__(self, address: str) -> None:
         self._url = f"http://{address}"
-        self._ended = ended
         self._free: list[pycurl.Curl] = []
-        self._exchanges: dict[pycurl.Curl, Exchange] = {}
+        self._waiting: dict[pycurl.Curl, tuple[Exchange, Callable[[], None]]] = {}
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
         self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, 1)
@@ -111,10 +107,15 @@ class _Connection:
         self.due: float | None = None
         """When libcurl wants to be called though nothing came."""
 
-    def begin(self, exchange: Exchange) -> None:
+    @property
+    def unanswered(self) -> int:
+        """Calls that were begun and have not ended."""
+        return len(self._waiting)
+
+    def begin(self, exchange: Exchange, ended: Callable[[], None]) -> None:
         """Send a call."""
         handle = self._free.pop() if self._free else _handle()
-        self._exchanges[handle] = exchange
+        self._waiting[handle] = exchange, ended
         timeout = max(1, round(1000 * exchange.timeout))
         handle.setopt(pycurl.URL, self._url + exchange.path)
         handle.setopt(pycurl.TIMEOUT_MS, timeout)
@@ -143,9 +144,9 @@ class _Connection:
     def _end(self, handle: pycurl.Curl, failure: int) -> None:
         self._multi.remove_handle(handle)
         self._free.append(handle)
-        exchange = self._exchanges.pop(handle)
+        exchange, ended = self._waiting.pop(handle)
         exchange.failure, exchange.ended = failure, time.monotonic()
-        self._ended(exchange)
+        ended()
 
     def _watch(self, what: int, socket: int, _multi: object, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:
@@ -175,38 +176,34 @@ class Wire:
     """
 
     def __init__(self, address: str, connections: int) -> None:
-        self._waiting: dict[int, Callable[[Exchange], None]] = {}
-        self._connections = [_Connection(address, self._done) for _ in range(connections)]
+        self._connections = [_Connection(address) for _ in range(connections)]
         self._begun = 0
 
     def connect(self) -> None:
         """Open every connection.
 
         Raises:
-            ConnectionError: the server answers none.
+            ConnectionError: one cannot be opened.
         """
         greetings = [Exchange(_HEALTH, b"", 60.0) for _ in self._connections]
         for greeting in greetings:
-            self.begin(greeting, lambda _: None)
+            self.begin(greeting)
         while self.unanswered:
             self.pump(1.0)
-        if any(greeting.failure for greeting in greetings):
-            raise ConnectionError(f"libcurl's error {greetings[0].failure}")
+        failures = [greeting.failure for greeting in greetings if greeting.failure]
+        if failures:
+            raise ConnectionError(f"libcurl's error {failures[0]}")
 
     @property
     def unanswered(self) -> int:
         """Calls that were begun and have not ended."""
-        return len(self._waiting)
+        return sum(each.unanswered for each in self._connections)
 
-    def begin(self, exchange: Exchange, ended: Callable[[Exchange], None]) -> None:
-        """Send a call; `ended` is told once."""
-        self._waiting[id(exchange)] = ended
+    def begin(self, exchange: Exchange, ended: Callable[[], None] = lambda: None) -> None:
+        """Send a call; `ended` is called once, when it has ended."""
         connection = self._connections[self._begun % len(self._connections)]
         self._begun += 1
-        connection.begin(exchange)
-
-    def _done(self, exchange: Exchange) -> None:
-        self._waiting.pop(id(exchange))(exchange)
+        connection.begin(exchange, ended)
 
     def pump(self, seconds: float) -> None:
         """Wait at most so long for something to come, and take it.

@@ -1,4 +1,4 @@
-"""Usable cores, on trees of files as kernels and containers show them."""
+"""Usable cores, on trees of files as kernels and containers show them; how threads wake."""
 
 from __future__ import annotations
 
